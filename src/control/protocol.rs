@@ -1,0 +1,162 @@
+//! The shapes that cross the control socket. Versioned: fields may be added, never changed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{GroupName, ProjectName, RunId, ServiceName};
+use crate::machine::{Goal, StateWord, Survivor};
+use crate::manifest::model::Manifest;
+use crate::plan::{Order, Plan, Selector};
+
+/// The version of every shape in this module.
+pub const VERSION: u32 = 1;
+
+/// `GET /v1/status`, and what `status --json` prints.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The project.
+    pub project: ProjectName,
+    /// The supervisor that answers; `null` when none runs.
+    pub supervisor: Option<SupervisorStatus>,
+    /// The services, in the order of the manifest.
+    pub services: IndexMap<ServiceName, ServiceStatus>,
+}
+
+/// Who supervises.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SupervisorStatus {
+    /// Its process id.
+    pub pid: i32,
+    /// The process id of its guardian; `null` when it has none.
+    pub guardian_pid: Option<i32>,
+    /// The manifest that the project was last brought up from.
+    pub manifest: Option<PathBuf>,
+}
+
+/// One service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    /// `process`, `tmux` or `task`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What people read about it.
+    pub description: Option<String>,
+    /// What is wanted.
+    pub goal: Goal,
+    /// What is true.
+    pub state: StateWord,
+    /// Why, where the state alone does not tell.
+    pub reason: Option<String>,
+    /// The leader's process id, while it runs.
+    pub pid: Option<i32>,
+    /// When the state was entered.
+    pub since: Option<Timestamp>,
+    /// Restarts by policy since it was last ordered up.
+    pub restarts: u32,
+    /// The live run.
+    pub run: Option<RunId>,
+    /// The groups that it belongs to.
+    pub groups: Vec<GroupName>,
+    /// The ports that it owns.
+    pub ports: Vec<u16>,
+    /// Its tmux session.
+    pub session: Option<String>,
+    /// What outlived KILL, while it does.
+    pub survivors: Vec<Survivor>,
+}
+
+/// `POST /v1/orders`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OrderRequest {
+    /// [`VERSION`].
+    pub version: u32,
+    /// What is asked.
+    pub order: Order,
+    /// The resolved form, for `up` and `restart`; `null` for `down`.
+    pub manifest: Option<Manifest>,
+    /// Of what; empty: of everything.
+    pub selection: Vec<Selector>,
+    /// Only plan.
+    pub dry_run: bool,
+    /// Stop without grace.
+    pub now: bool,
+}
+
+/// What an order came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OrderReply {
+    /// [`VERSION`].
+    pub version: u32,
+    /// What is done about it.
+    pub plan: Plan,
+    /// The services that the order is about: once all of them rest, it is fulfilled.
+    pub targets: Vec<ServiceName>,
+    /// Whether the whole project goes down, and the supervisor with it.
+    pub whole_project: bool,
+    /// The number of the last notice that went before; later ones tell of this order.
+    pub sequence: u64,
+    /// All services right after the order was taken.
+    pub status: Status,
+}
+
+/// One item of `GET /v1/notices`, a stream of server-sent events.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Grows by one with each notice.
+    pub sequence: u64,
+    /// What is new.
+    pub what: News,
+}
+
+/// What is new.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum News {
+    /// First in each stream: everything.
+    Snapshot(Status),
+    /// A service changed.
+    Service {
+        /// Which.
+        name: ServiceName,
+        /// What it is now; `null` when the project no longer holds it.
+        status: Option<ServiceStatus>,
+    },
+    /// The project is down; the supervisor leaves after this.
+    Finished(Proof),
+}
+
+/// What was verified after everything stopped.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// One sentence for each thing that was looked at and found clean.
+    pub verified: Vec<String>,
+    /// What could not be ended, by the service or group that it belonged to.
+    pub survivors: BTreeMap<String, Vec<Survivor>>,
+}
+
+impl Proof {
+    /// Whether nothing is left.
+    pub fn is_clean(&self) -> bool {
+        self.survivors.is_empty()
+    }
+}
+
+/// The body of every answer that is not a success.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// A stable code, as in `baudbot::run::other_manifest`.
+    pub code: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// The exit status that the command should end with.
+    pub exit: u8,
+}

@@ -1,0 +1,10 @@
+//! baudbot: runs the services that one manifest declares on one Linux host.
+
+pub mod control;
+pub mod cycle;
+pub mod graph;
+pub mod id;
+pub mod machine;
+pub mod manifest;
+pub mod plan;
+pub mod time;

@@ -1,0 +1,195 @@
+//! The words in which the machine and the shell speak: events in, effects out, views for people.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{RunId, ServiceName};
+use crate::manifest::model::{Exit, Service};
+use crate::time::Moment;
+
+/// What is wanted of a service. People set it; nothing else does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Goal {
+    /// It should run (a task: should have completed).
+    Up,
+    /// It should not run.
+    Down,
+}
+
+/// The state of a service in the word that people see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StateWord {
+    /// Not started, or stopped because somebody asked.
+    Inactive,
+    /// Cannot start, and says why.
+    Blocked,
+    /// Waits for its dependencies.
+    Waiting,
+    /// Started, not ready yet.
+    Starting,
+    /// Ready.
+    Ready,
+    /// Ended by itself; is started again after a delay.
+    Backoff,
+    /// Being stopped; processes may be left.
+    Stopping,
+    /// A task that ended well.
+    Completed,
+    /// Gave up, and says why.
+    Failed,
+}
+
+impl StateWord {
+    /// The word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Inactive => "inactive",
+            Self::Blocked => "blocked",
+            Self::Waiting => "waiting",
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Backoff => "backoff",
+            Self::Stopping => "stopping",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Whether a service whose goal is up rests here until somebody gives an order: it is as well
+    /// as it can be, or has given up.
+    pub fn is_settled_up(self) -> bool {
+        match self {
+            Self::Ready | Self::Completed | Self::Failed | Self::Blocked | Self::Inactive => true,
+            Self::Waiting | Self::Starting | Self::Backoff | Self::Stopping => false,
+        }
+    }
+
+    /// Whether nothing of the service runs.
+    pub fn is_down(self) -> bool {
+        match self {
+            Self::Inactive | Self::Blocked | Self::Completed | Self::Failed => true,
+            Self::Waiting | Self::Starting | Self::Ready | Self::Backoff | Self::Stopping => false,
+        }
+    }
+}
+
+/// How the leader of a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// The kernel told.
+    Exit(Exit),
+    /// Nobody who could know was there when it ended.
+    Unknown,
+}
+
+/// Why a run did not come about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartFailure {
+    /// What was being done, as in "changing directory to /x".
+    pub stage: String,
+    /// What went wrong there, as in "no such file or directory".
+    pub message: String,
+    /// Whether trying again without mending something is pointless (a missing executable, say):
+    /// such a service is blocked; any other failed start counts as a failure and is retried by the
+    /// restart policy.
+    pub is_blocked: bool,
+}
+
+/// What happened to one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunEvent {
+    /// The command is executed.
+    Spawned,
+    /// The command could not be executed; no process of the run is left.
+    SpawnFailed(StartFailure),
+    /// The readiness probe succeeded.
+    Ready,
+    /// A readiness attempt did not succeed; the text is the last thing known, for people.
+    NotReady(String),
+    /// The leader ended; other members may be left.
+    Exited(Ended),
+    /// No member is left. It is sent only after `Exited`, and once.
+    Gone,
+    /// After KILL these were still there.
+    Survived(Vec<Survivor>),
+}
+
+/// A process that KILL did not end, or that could not be signalled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Survivor {
+    /// Its process id.
+    pub pid: i32,
+    /// Its command line, or its name in brackets.
+    pub command: String,
+    /// The name of the user that it runs as.
+    pub user: String,
+    /// Why it is still there, as far as can be told.
+    pub reason: String,
+}
+
+/// An event of one run of one service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The service.
+    pub service: ServiceName,
+    /// The run that it is about. An event of any other run than the present one changes nothing.
+    pub run: RunId,
+    /// What happened.
+    pub what: RunEvent,
+}
+
+/// What the shell shall do. It starts the doing and does not wait for the result: that comes back
+/// as an [`Event`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Start this run of the service as it is declared here; owes exactly one of
+    /// `Spawned` and `SpawnFailed`. After `Spawned` it owes `Exited`, then `Gone`, some day; and it
+    /// asks the readiness probe until `Ready`, if the service has one.
+    Spawn {
+        /// The run.
+        run: RunId,
+        /// The declaration that the run is made from.
+        service: Arc<Service>,
+    },
+    /// Send the stop signal to the members of this run, stragglers too.
+    Terminate {
+        /// The service.
+        service: ServiceName,
+        /// The run.
+        run: RunId,
+    },
+    /// End all members of this run by KILL; owes `Gone` or `Survived`.
+    Kill {
+        /// The service.
+        service: ServiceName,
+        /// The run.
+        run: RunId,
+    },
+    /// The view of this service changed: tell whoever follows.
+    Announce(ServiceName),
+}
+
+/// One service as people see it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct View {
+    /// What is wanted.
+    pub goal: Goal,
+    /// What is true.
+    pub state: StateWord,
+    /// Why, where the word alone does not tell.
+    pub reason: Option<String>,
+    /// The live run, if there is one.
+    pub run: Option<RunId>,
+    /// When the state was entered.
+    pub since: Moment,
+    /// How often it was started again by its restart policy since it was last ordered up.
+    pub restarts: u32,
+    /// What outlived KILL, while it does.
+    pub survivors: Vec<Survivor>,
+    /// The declaration of the live run, or the one that the next run will be made from.
+    pub service: Arc<Service>,
+}

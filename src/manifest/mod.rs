@@ -1,0 +1,3 @@
+//! From YAML text to the resolved form.
+
+pub mod model;

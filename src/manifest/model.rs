@@ -1,0 +1,369 @@
+//! What a manifest means: every value checked, every default applied, every `${…}` replaced.
+//!
+//! A [`Manifest`] is the *resolved form*: the command that gives an order makes it, with that
+//! command's environment, sends it to the supervisor and the supervisor keeps it, so that a restart
+//! sees the same as the first start did. Only env files are read anew at each start.
+//! There is no `Option` here that merely means "not yet defaulted".
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{GroupName, ProjectName, ServiceName};
+
+/// One manifest's world.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The project's name.
+    pub project: ProjectName,
+    /// The manifest file that was named or found; absolute.
+    pub file: PathBuf,
+    /// Which tmux server the project uses.
+    pub tmux: TmuxServer,
+    /// The groups, in the order of the manifest.
+    pub groups: IndexMap<GroupName, Group>,
+    /// The services, in the order of the manifest.
+    pub services: IndexMap<ServiceName, Service>,
+}
+
+impl Manifest {
+    /// The names of the services that belong to `group`, in the order of the manifest.
+    pub fn members(&self, group: &GroupName) -> impl Iterator<Item = &ServiceName> {
+        self.services
+            .values()
+            .filter(move |service| service.groups.contains(group))
+            .map(|service| &service.name)
+    }
+}
+
+/// The tmux server that holds the project's sessions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TmuxServer {
+    /// A server of the project's own, on a socket in its runtime directory, without configuration.
+    Private,
+    /// The user's ordinary server: shared property, of which only matching sessions are touched.
+    Default,
+    /// The server on this socket: shared property too.
+    Socket(PathBuf),
+}
+
+/// A named set of services.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// The group's name.
+    pub name: GroupName,
+    /// What people read about it.
+    pub description: Option<String>,
+    /// The cleanup strategy of members that have none of their own. In a group without members, a
+    /// prefix here sweeps the sessions that a service started by itself.
+    pub cleanup: Option<Cleanup>,
+}
+
+/// One declared service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Service {
+    /// The service's name.
+    pub name: ServiceName,
+    /// What people read about it.
+    pub description: Option<String>,
+    /// What sort of thing it is.
+    #[serde(rename = "type")]
+    pub kind: Kind,
+    /// What is executed.
+    pub command: Command,
+    /// The directory that it starts in; absolute.
+    pub working_dir: PathBuf,
+    /// The file mode creation mask; `None` keeps the supervisor's, which is the user's.
+    pub umask: Option<u32>,
+    /// Its whole environment, but for the contents of the env files.
+    pub env: Environment,
+    /// The groups that it belongs to.
+    pub groups: Vec<GroupName>,
+    /// What it needs before it can start; group references are already replaced by their members.
+    pub depends_on: IndexMap<ServiceName, Dependency>,
+    /// How it shows that it is ready; `None`: ready once started (a task: once completed).
+    pub ready: Option<Ready>,
+    /// When and how often it is started again.
+    pub restart: Restart,
+    /// How it is asked to stop.
+    pub stop: Stop,
+    /// The ways to end that count as well done, beside the signal that we sent ourselves.
+    pub success_exit: Vec<Exit>,
+    /// How the last of it is found and ended.
+    pub cleanup: Cleanup,
+    /// The bounds of its log.
+    pub log: Log,
+}
+
+impl Service {
+    /// The name of its tmux session, when it is a `tmux` service.
+    pub fn session(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Tmux { session } => Some(session),
+            Kind::Process | Kind::Task => None,
+        }
+    }
+
+    /// Whether it runs to completion.
+    pub fn is_task(&self) -> bool {
+        matches!(self.kind, Kind::Task)
+    }
+}
+
+/// What sort of thing a service is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A long-running process.
+    Process,
+    /// A command in a tmux session of this name.
+    Tmux {
+        /// The session's full name, prefix included.
+        session: String,
+    },
+    /// Runs to completion.
+    Task,
+}
+
+impl Kind {
+    /// The word that the manifest uses.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Tmux { .. } => "tmux",
+            Self::Task => "task",
+        }
+    }
+}
+
+/// What is executed. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Executed as it is.
+    Exec(Vec<String>),
+    /// Given to `sh -c`.
+    Shell(String),
+}
+
+impl Command {
+    /// The argument vector that is executed.
+    pub fn argv(&self) -> Vec<String> {
+        match self {
+            Self::Exec(argv) => argv.clone(),
+            Self::Shell(text) => vec!["/bin/sh".into(), "-c".into(), text.clone()],
+        }
+    }
+}
+
+/// An environment built from nothing. Later layers win: `base`, `inherited`, `files`, `set`; then
+/// `unset` removes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Environment {
+    /// The short fixed list (HOME, USER, PATH, …) as the ordering command had it. A difference here
+    /// is not a change of the service: two terminals must not restart each other's services.
+    pub base: BTreeMap<String, String>,
+    /// What `env_inherit` names, as the ordering command had it.
+    pub inherited: BTreeMap<String, String>,
+    /// Files that are read at each start.
+    pub files: Vec<EnvFile>,
+    /// `env`.
+    pub set: BTreeMap<String, String>,
+    /// `env_unset`.
+    pub unset: Vec<String>,
+}
+
+/// A file with environment variables.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvFile {
+    /// Where it is; absolute.
+    pub path: PathBuf,
+    /// Whether its absence keeps the service from starting.
+    pub required: bool,
+}
+
+/// One edge of the dependency graph, seen from the dependent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependency {
+    /// What must be true of the dependency.
+    pub condition: Condition,
+}
+
+/// What must be true of a dependency before its dependent may start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// Its command has been executed.
+    Started,
+    /// It is ready; a task: it completed.
+    Ready,
+    /// The task completed.
+    Completed,
+}
+
+impl Condition {
+    /// The word that the manifest uses.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Ready => "ready",
+            Self::Completed => "completed",
+        }
+    }
+}
+
+/// How a service shows that it is ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// What is asked.
+    pub probe: Probe,
+    /// From the end of one attempt to the start of the next.
+    pub interval: Duration,
+    /// From the start of the service until it has failed to become ready; `None`: wait for ever.
+    pub timeout: Option<Duration>,
+}
+
+/// One way to ask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Probe {
+    /// A TCP connection to `host:port` is accepted.
+    Tcp {
+        /// The host, a name or an address.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// A GET of this `http://` URL answers with a 2xx or 3xx status.
+    Http {
+        /// The URL.
+        url: String,
+    },
+    /// A unix socket at this path accepts a connection; a symbolic link is followed.
+    Unix {
+        /// The socket's path; absolute.
+        path: PathBuf,
+    },
+    /// This command, in the service's environment and directory, exits with 0.
+    Exec {
+        /// The command.
+        command: Command,
+    },
+    /// A line of the run's output matches this regular expression.
+    Log {
+        /// The expression.
+        pattern: String,
+    },
+    /// A file exists at this path that is newer than the start.
+    File {
+        /// The file's path; absolute.
+        path: PathBuf,
+    },
+}
+
+impl Probe {
+    /// The word that the manifest uses.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Tcp { .. } => "tcp",
+            Self::Http { .. } => "http",
+            Self::Unix { .. } => "unix",
+            Self::Exec { .. } => "exec",
+            Self::Log { .. } => "log",
+            Self::File { .. } => "file",
+        }
+    }
+}
+
+/// When a run that ended by itself is followed by another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    /// Whatever the exit was.
+    Always,
+    /// Only when the exit was not a success.
+    OnFailure,
+    /// Not at all.
+    Never,
+}
+
+/// When and how often a service is started again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Restart {
+    /// When.
+    pub policy: Policy,
+    /// Before the first restart.
+    pub delay: Duration,
+    /// What each further delay is multiplied by; at least 1.
+    pub factor: f64,
+    /// The longest delay.
+    pub max_delay: Duration,
+    /// The share of the delay by which it may vary at random, 0 to 1.
+    pub jitter: f64,
+    /// How long a run must be ready for its earlier failures to be forgotten.
+    pub stable_after: Duration,
+    /// Failures in a row after which the service is given up; `None`: never.
+    pub max_failures: Option<u32>,
+    /// Exits after which it is given up at once.
+    pub no_retry_exit: Vec<Exit>,
+}
+
+/// How a service is asked to stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    /// The signal's number.
+    pub signal: Signal,
+    /// How long it has before KILL.
+    pub timeout: Duration,
+}
+
+/// A signal, by its number on this kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Signal(pub i32);
+
+/// One way for a process to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exit {
+    /// It called exit with this code, 0 to 255.
+    Code(i32),
+    /// This signal ended it.
+    Signal(Signal),
+}
+
+/// How the last process of a service is found and ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "strategy", rename_all = "kebab-case")]
+pub enum Cleanup {
+    /// By its process group.
+    Pgid,
+    /// By the name of its tmux sessions: all that start with the prefix, on the project's server.
+    TmuxPrefix {
+        /// The prefix; never empty.
+        prefix: String,
+    },
+}
+
+impl Cleanup {
+    /// The word that the manifest uses.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Pgid => "pgid",
+            Self::TmuxPrefix { .. } => "tmux-prefix",
+        }
+    }
+}
+
+/// The bounds of a service's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Log {
+    /// Bytes after which a new file is begun.
+    pub max_size: u64,
+    /// How many files there are at most, the one being written included.
+    pub keep: u32,
+}
