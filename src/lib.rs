@@ -7,4 +7,6 @@ pub mod id;
 pub mod machine;
 pub mod manifest;
 pub mod plan;
+pub mod record;
+pub mod store;
 pub mod time;

@@ -1,0 +1,606 @@
+//! Where a project lives on disk: its directories, its lock, its ledger.
+//!
+//! Two directories belong to a project. The *state directory* outlives reboots and holds the lock,
+//! the ledger and the logs. The *runtime directory* holds sockets and FIFOs. Which runtime
+//! directory is in use depends on the environment of whoever started the supervisor (`cron` and a
+//! login shell differ), so the supervisor writes it into the lock file, and everybody else reads it
+//! there: the state directory alone decides which project this is.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+use serde::{Deserialize, Serialize};
+
+use crate::id::{ProjectName, ServiceName};
+use crate::record::{Ledger, LedgerError, Line};
+
+/// The longest path that a unix socket may have, from `unix(7)`: 108 bytes with the closing zero.
+const LONGEST_SOCKET_PATH: usize = 107;
+
+/// What can go wrong with the files of a project.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A file operation failed.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        /// What was tried, as in "create".
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A directory that others could have prepared.
+    #[error("{} belongs to user {owner}, not to you (user {me})", path.display())]
+    ForeignDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// Its owner's number.
+        owner: u32,
+        /// Ours.
+        me: u32,
+    },
+    /// A link or file stands where the directory should be.
+    #[error("{} is not a directory", path.display())]
+    NotADirectory {
+        /// The path.
+        path: PathBuf,
+    },
+    /// No place can be derived for the state.
+    #[error("neither XDG_STATE_HOME nor HOME is set, so there is no place for the project's state")]
+    NoHome,
+    /// A socket's path is longer than the kernel takes.
+    #[error("the socket path {} has {length} bytes, the kernel takes at most {LONGEST_SOCKET_PATH}", path.display())]
+    SocketPathTooLong {
+        /// The path.
+        path: PathBuf,
+        /// Its length.
+        length: usize,
+    },
+    /// The ledger is not one that can be read.
+    #[error("cannot read the ledger {}", path.display())]
+    Ledger {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: LedgerError,
+    },
+}
+
+impl StoreError {
+    /// What to do about it, where that can be said.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::File { source, path, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied => Some(format!(
+                    "make {} writable for you, or choose another place with XDG_STATE_HOME and XDG_RUNTIME_DIR",
+                    path.display()
+                )),
+                io::ErrorKind::StorageFull => Some("make room on that file system".into()),
+                io::ErrorKind::ReadOnlyFilesystem => {
+                    Some("choose another place with XDG_STATE_HOME and XDG_RUNTIME_DIR".into())
+                }
+                _ => None,
+            },
+            Self::ForeignDirectory { path, .. } => Some(format!(
+                "set XDG_RUNTIME_DIR and XDG_STATE_HOME to directories of yours, or have {} removed",
+                path.display()
+            )),
+            Self::NotADirectory { path } => Some(format!("move {} out of the way", path.display())),
+            Self::NoHome => Some("set HOME".into()),
+            Self::SocketPathTooLong { .. } => Some(
+                "set XDG_RUNTIME_DIR to a shorter path, or choose a shorter project name".into(),
+            ),
+            Self::Ledger {
+                source: LedgerError::Newer { .. },
+                ..
+            } => Some("use the program that wrote it, at least for `baudbot down`".into()),
+            Self::Ledger {
+                source: LedgerError::Corrupt { .. },
+                path,
+            } => Some(format!(
+                "end what it tells of by hand, then move {} out of the way",
+                path.display()
+            )),
+        }
+    }
+}
+
+fn file_error<'a>(
+    action: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(io::Error) -> StoreError + 'a {
+    move |source| StoreError::File {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// The directories of one project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    name: ProjectName,
+    state_dir: PathBuf,
+    runtime_dir: PathBuf,
+}
+
+impl Project {
+    /// Derives the project's directories from the environment of this process, and from the lock
+    /// file where a supervisor has written which runtime directory is in use. Creates nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::NoHome`] when the environment names no place for the state.
+    pub fn locate(name: &ProjectName) -> Result<Self, StoreError> {
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, PathBuf::from(value))))
+            .collect();
+        let uid = nix::unistd::getuid().as_raw();
+        let project = Self::derive(name, &environment, uid)?;
+        Ok(project.where_it_answers().unwrap_or(project))
+    }
+
+    /// The project with the runtime directory in which a supervisor answers, if one does anywhere.
+    pub fn where_it_answers(&self) -> Option<Self> {
+        let holder = self.lock_holder()?;
+        let project = Self {
+            runtime_dir: holder.runtime_dir,
+            ..self.clone()
+        };
+        UnixStream::connect(project.control_socket())
+            .is_ok()
+            .then_some(project)
+    }
+
+    /// A project whose directories are given.
+    pub fn at(name: ProjectName, state_dir: PathBuf, runtime_dir: PathBuf) -> Self {
+        Self {
+            name,
+            state_dir,
+            runtime_dir,
+        }
+    }
+
+    fn derive(
+        name: &ProjectName,
+        environment: &BTreeMap<String, PathBuf>,
+        uid: u32,
+    ) -> Result<Self, StoreError> {
+        // The XDG base directory specification: a path that is not absolute is to be ignored.
+        let directory = |name: &str| environment.get(name).filter(|path| path.is_absolute());
+        // systemd may name several directories, separated by colons; the first is ours.
+        let from_systemd = |name: &str| {
+            let all = environment.get(name)?.to_str()?;
+            let first = PathBuf::from(all.split(':').next()?);
+            first.is_absolute().then_some(first)
+        };
+        let state_dir = match from_systemd("STATE_DIRECTORY") {
+            Some(given) => given,
+            None => directory("XDG_STATE_HOME")
+                .cloned()
+                .or_else(|| Some(directory("HOME")?.join(".local/state")))
+                .ok_or(StoreError::NoHome)?
+                .join("baudbot")
+                .join(name.as_str()),
+        };
+        let runtime_dir = from_systemd("RUNTIME_DIRECTORY").unwrap_or_else(|| {
+            match directory("XDG_RUNTIME_DIR") {
+                Some(home) => home.join("baudbot"),
+                None => PathBuf::from(format!("/tmp/baudbot-{uid}")),
+            }
+            .join(name.as_str())
+        });
+        Ok(Self {
+            name: name.clone(),
+            state_dir,
+            runtime_dir,
+        })
+    }
+
+    /// The project's name.
+    pub fn name(&self) -> &ProjectName {
+        &self.name
+    }
+
+    /// Lock, ledger, logs.
+    pub fn state_dir(&self) -> &Path {
+        &self.state_dir
+    }
+
+    /// Sockets and FIFOs.
+    pub fn runtime_dir(&self) -> &Path {
+        &self.runtime_dir
+    }
+
+    /// The control socket.
+    pub fn control_socket(&self) -> PathBuf {
+        self.runtime_dir.join("control.sock")
+    }
+
+    /// The directory that `TMUX_TMPDIR` names, so that a plain `tmux` reaches the project's server.
+    pub fn tmux_tmpdir(&self) -> PathBuf {
+        self.runtime_dir.clone()
+    }
+
+    /// The socket of the project's own tmux server: where `tmux(1)` looks below `TMUX_TMPDIR`.
+    pub fn tmux_socket(&self) -> PathBuf {
+        self.runtime_dir
+            .join(format!("tmux-{}", nix::unistd::getuid()))
+            .join("default")
+    }
+
+    /// The FIFOs that the output of services goes through.
+    pub fn fifo_dir(&self) -> PathBuf {
+        self.runtime_dir.join("output")
+    }
+
+    /// The gates at which panes wait.
+    pub fn gate_dir(&self) -> PathBuf {
+        self.runtime_dir.join("gates")
+    }
+
+    /// The directory of the services' logs.
+    pub fn log_dir(&self) -> PathBuf {
+        self.state_dir.join("logs")
+    }
+
+    /// The log that is being written for `service`; older ones are `FILE.1` (the newest) and so on.
+    pub fn log_file(&self, service: &ServiceName) -> PathBuf {
+        self.log_dir().join(format!("{service}.log"))
+    }
+
+    /// What the supervisor itself has to say.
+    pub fn supervisor_log(&self) -> PathBuf {
+        self.state_dir.join("supervisor.log")
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.state_dir.join("lock")
+    }
+
+    fn ledger_file(&self) -> PathBuf {
+        self.state_dir.join("ledger.jsonl")
+    }
+
+    /// Makes both directories, for us alone.
+    ///
+    /// # Errors
+    /// What cannot be made, or belongs to somebody else, or is too long for a socket.
+    pub fn create_directories(&self) -> Result<(), StoreError> {
+        for socket in [self.control_socket(), self.tmux_socket()] {
+            let length = socket.as_os_str().len();
+            if length > LONGEST_SOCKET_PATH {
+                return Err(StoreError::SocketPathTooLong {
+                    path: socket,
+                    length,
+                });
+            }
+        }
+        for directory in [&self.state_dir, &self.runtime_dir] {
+            if let Some(parent) = directory.parent() {
+                // The parent below /tmp must be ours alone too; those of the XDG homes are made
+                // like the directories themselves when they are missing.
+                create_private(
+                    parent,
+                    parent.starts_with("/tmp") && parent != Path::new("/tmp"),
+                )?;
+            }
+            create_private(directory, true)?;
+        }
+        for directory in [self.log_dir(), self.fifo_dir(), self.gate_dir()] {
+            create_private(&directory, true)?;
+        }
+        Ok(())
+    }
+
+    /// Who took the project's lock last and did not leave in order; it need not live any more.
+    ///
+    /// The lock itself is not tried: even a lock held for an instant could keep a supervisor that
+    /// starts at that instant from getting it.
+    pub fn lock_holder(&self) -> Option<LockHolder> {
+        serde_json::from_str(&fs::read_to_string(self.lock_file()).ok()?).ok()
+    }
+
+    /// Takes the project's lock; `None` when another supervisor holds it. It is held until the
+    /// returned value is dropped or the process ends, however it ends (`flock(2)`).
+    ///
+    /// # Errors
+    /// What goes wrong with the lock file.
+    pub fn lock(&self) -> Result<Option<Lock>, StoreError> {
+        let path = self.lock_file();
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(file_error("open", &path))?;
+        let mut file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => lock,
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => return Ok(None),
+            Err((_, errno)) => return Err(file_error("lock", &path)(errno.into())),
+        };
+        let holder = LockHolder {
+            pid: std::process::id().cast_signed(),
+            runtime_dir: self.runtime_dir.clone(),
+        };
+        let text = serde_json::to_string(&holder).unwrap_or_default();
+        let write = |file: &mut File| {
+            file.rewind()?;
+            file.set_len(0)?;
+            file.write_all(text.as_bytes())
+        };
+        write(&mut file).map_err(file_error("write", &path))?;
+        Ok(Some(Lock { file }))
+    }
+
+    /// What the ledger adds up to.
+    ///
+    /// # Errors
+    /// A ledger that cannot be read.
+    pub fn read_ledger(&self) -> Result<Ledger, StoreError> {
+        let path = self.ledger_file();
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(file_error("read", &path)(error)),
+        };
+        Ledger::read(&String::from_utf8_lossy(&bytes))
+            .map_err(|source| StoreError::Ledger { path, source })
+    }
+
+    /// Writes the ledger afresh and opens it for more lines.
+    ///
+    /// # Errors
+    /// What goes wrong with the file.
+    pub fn begin_ledger(&self, ledger: Ledger) -> Result<LedgerWriter, StoreError> {
+        let path = self.ledger_file();
+        let fresh = self.state_dir.join("ledger.jsonl.new");
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&fresh)
+            .map_err(file_error("create", &fresh))?;
+        file.write_all(ledger.write(&self.name).as_bytes())
+            .map_err(file_error("write", &fresh))?;
+        fs::rename(&fresh, &path).map_err(file_error("rename", &fresh))?;
+        Ok(LedgerWriter {
+            file,
+            path,
+            sum: ledger,
+        })
+    }
+
+    /// Removes what a supervisor that leaves has no more use for. The logs stay.
+    pub fn remove_runtime_files(&self) {
+        // Each may be missing; what cannot be removed is met again by the next supervisor.
+        let _ = fs::remove_file(self.control_socket());
+        let _ = fs::remove_dir_all(self.fifo_dir());
+        let _ = fs::remove_dir_all(self.gate_dir());
+        if let Some(directory) = self.tmux_socket().parent() {
+            let _ = fs::remove_dir_all(directory);
+        }
+        let _ = fs::remove_dir(&self.runtime_dir);
+    }
+}
+
+fn create_private(path: &Path, must_be_ours: bool) -> Result<(), StoreError> {
+    match fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+    {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(StoreError::NotADirectory {
+                path: path.to_owned(),
+            });
+        }
+        Err(error) => return Err(file_error("create", path)(error)),
+    }
+    if !must_be_ours {
+        return Ok(());
+    }
+    let found = fs::symlink_metadata(path).map_err(file_error("look at", path))?;
+    if !found.is_dir() {
+        return Err(StoreError::NotADirectory {
+            path: path.to_owned(),
+        });
+    }
+    let me = nix::unistd::geteuid().as_raw();
+    if found.uid() != me {
+        return Err(StoreError::ForeignDirectory {
+            path: path.to_owned(),
+            owner: found.uid(),
+            me,
+        });
+    }
+    if found.mode() & 0o077 != 0 {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+            .map_err(file_error("restrict", path))?;
+    }
+    Ok(())
+}
+
+/// What the lock file says of its holder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockHolder {
+    /// The supervisor's process id.
+    pub pid: i32,
+    /// The runtime directory that it uses.
+    pub runtime_dir: PathBuf,
+}
+
+/// The project's lock, held.
+#[derive(Debug)]
+pub struct Lock {
+    file: Flock<File>,
+}
+
+impl Lock {
+    /// Lets go of the lock in order: nobody will look for this holder any more.
+    pub fn release(self) {
+        // Should this fail, the next one to look finds that nobody answers.
+        let _ = self.file.set_len(0);
+    }
+}
+
+/// The ledger, open for more lines.
+#[derive(Debug)]
+pub struct LedgerWriter {
+    file: File,
+    path: PathBuf,
+    sum: Ledger,
+}
+
+impl LedgerWriter {
+    /// Appends a line. When this returns, the line survives the death of this process.
+    ///
+    /// # Errors
+    /// The line could not be written whole; it is then as if it had never been.
+    pub fn append(&mut self, line: Line) -> Result<(), StoreError> {
+        let start = self
+            .file
+            .stream_position()
+            .map_err(file_error("write", &self.path))?;
+        if let Err(error) = self.file.write_all(line.text().as_bytes()) {
+            // What came through of it must not run into the next line.
+            let _ = self.file.set_len(start);
+            let _ = self.file.seek(io::SeekFrom::Start(start));
+            return Err(file_error("write", &self.path)(error));
+        }
+        self.sum.take(line);
+        Ok(())
+    }
+
+    /// What the lines add up to.
+    pub fn sum(&self) -> &Ledger {
+        &self.sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name() -> ProjectName {
+        ProjectName::new("demo").unwrap()
+    }
+
+    fn derive(pairs: &[(&str, &str)]) -> Result<Project, StoreError> {
+        let environment = pairs
+            .iter()
+            .map(|(name, value)| ((*name).into(), PathBuf::from(value)))
+            .collect();
+        Project::derive(&name(), &environment, 1000)
+    }
+
+    #[test]
+    fn directories_follow_the_environment() {
+        let project = derive(&[("HOME", "/home/a")]).unwrap();
+        assert_eq!(
+            project.state_dir(),
+            Path::new("/home/a/.local/state/baudbot/demo")
+        );
+        assert_eq!(project.runtime_dir(), Path::new("/tmp/baudbot-1000/demo"));
+        let project = derive(&[
+            ("HOME", "/home/a"),
+            ("XDG_STATE_HOME", "/s"),
+            ("XDG_RUNTIME_DIR", "/run/user/1000"),
+        ])
+        .unwrap();
+        assert_eq!(project.state_dir(), Path::new("/s/baudbot/demo"));
+        assert_eq!(
+            project.runtime_dir(),
+            Path::new("/run/user/1000/baudbot/demo")
+        );
+        let project = derive(&[
+            ("HOME", "/home/a"),
+            ("STATE_DIRECTORY", "/var/lib/b:/var/lib/c"),
+            ("RUNTIME_DIRECTORY", "/run/b"),
+        ])
+        .unwrap();
+        assert_eq!(project.state_dir(), Path::new("/var/lib/b"));
+        assert_eq!(project.runtime_dir(), Path::new("/run/b"));
+        assert!(matches!(
+            derive(&[("HOME", "relative")]),
+            Err(StoreError::NoHome)
+        ));
+    }
+
+    #[test]
+    fn the_lock_is_held_once_and_tells_by_whom() {
+        let scratch = tempfile::tempdir().unwrap();
+        let project = Project::at(name(), scratch.path().join("s"), scratch.path().join("r"));
+        project.create_directories().unwrap();
+        assert_eq!(project.lock_holder(), None);
+        let lock = project.lock().unwrap().expect("the lock is free");
+        assert_eq!(project.where_it_answers(), None, "nobody listens yet");
+        assert!(project.lock().unwrap().is_none());
+        let holder = project.lock_holder().expect("the lock is held");
+        assert_eq!(holder.runtime_dir, project.runtime_dir());
+        lock.release();
+        assert_eq!(project.lock_holder(), None);
+        assert!(project.lock().unwrap().is_some());
+    }
+
+    #[test]
+    fn directories_are_ours_alone() {
+        let scratch = tempfile::tempdir().unwrap();
+        let project = Project::at(name(), scratch.path().join("s"), scratch.path().join("r"));
+        fs::create_dir(scratch.path().join("s")).unwrap();
+        fs::set_permissions(scratch.path().join("s"), fs::Permissions::from_mode(0o777)).unwrap();
+        project.create_directories().unwrap();
+        for directory in ["s", "r", "s/logs", "r/output"] {
+            let mode = fs::metadata(scratch.path().join(directory)).unwrap().mode();
+            assert_eq!(mode & 0o777, 0o700, "{directory}");
+        }
+    }
+
+    #[test]
+    fn a_link_in_place_of_a_directory_is_refused() {
+        let scratch = tempfile::tempdir().unwrap();
+        fs::create_dir(scratch.path().join("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(scratch.path().join("elsewhere"), scratch.path().join("r"))
+            .unwrap();
+        let project = Project::at(name(), scratch.path().join("s"), scratch.path().join("r"));
+        assert!(matches!(
+            project.create_directories(),
+            Err(StoreError::NotADirectory { .. })
+        ));
+    }
+
+    #[test]
+    fn a_socket_path_that_the_kernel_would_not_take_is_refused() {
+        let long = PathBuf::from(format!("/tmp/{}", "x".repeat(100)));
+        let project = Project::at(name(), "/tmp/s".into(), long);
+        assert!(matches!(
+            project.create_directories(),
+            Err(StoreError::SocketPathTooLong { .. })
+        ));
+    }
+
+    #[test]
+    fn lines_survive_the_writer() {
+        let scratch = tempfile::tempdir().unwrap();
+        let project = Project::at(name(), scratch.path().join("s"), scratch.path().join("r"));
+        project.create_directories().unwrap();
+        assert_eq!(project.read_ledger().unwrap(), Ledger::default());
+        let mut writer = project.begin_ledger(Ledger::default()).unwrap();
+        writer.append(Line::Gone(crate::id::RunId(3))).unwrap();
+        drop(writer);
+        assert_eq!(project.read_ledger().unwrap(), Ledger::default());
+        let mode = fs::metadata(scratch.path().join("s/ledger.jsonl"))
+            .unwrap()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
