@@ -2,8 +2,10 @@
 
 pub mod control;
 pub mod cycle;
+pub mod exit;
 pub mod graph;
 pub mod id;
+pub mod log_format;
 pub mod machine;
 pub mod manifest;
 pub mod plan;
