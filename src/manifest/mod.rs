@@ -1,3 +1,70 @@
 //! From YAML text to the resolved form.
+//!
+//! ```text
+//! text ─ yaml ─▶ nodes with spans ─ deserialize ─▶ raw ─ resolve, check ─▶ model
+//! ```
+//!
+//! Each arrow reports all it finds and goes on with what is left, so that every mistake of a
+//! manifest comes out in one go. Only [`load`](mod@load) touches the file system.
 
+pub mod diagnostic;
+pub mod environment;
+pub mod load;
 pub mod model;
+pub mod schema;
+pub mod source;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::id::ProjectName;
+use diagnostic::{Diagnostic, Report};
+use model::Manifest;
+use source::Sources;
+
+pub use load::{FindError, find, load, project_name};
+pub use schema::schema;
+
+/// What a manifest is resolved against: the circumstances of the command that gives the order.
+pub struct Context<'a> {
+    /// The environment of the ordering command.
+    pub environment: BTreeMap<String, String>,
+    /// Whether the ordering command runs as root: what others may write is then refused.
+    pub is_root: bool,
+    /// Where a project of this name keeps its things.
+    pub directories: &'a dyn Fn(&ProjectName) -> Directories,
+}
+
+/// Where a project keeps its things.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directories {
+    /// What outlives a reboot: `${baudbot.state_dir}`.
+    pub state: PathBuf,
+    /// What does not: `${baudbot.runtime_dir}`.
+    pub runtime: PathBuf,
+}
+
+/// What came of loading a manifest.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The resolved form; there exactly when no diagnostic is an error.
+    pub manifest: Option<Manifest>,
+    /// All that is wrong, in the order of the files and of the places in them.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The texts that the diagnostics point into.
+    pub sources: Sources,
+}
+
+impl Loaded {
+    /// What `validate --json` prints.
+    pub fn to_json(&self) -> serde_json::Value {
+        diagnostic::to_json(&self.diagnostics, &self.sources)
+    }
+
+    /// The diagnostics, ready to be drawn.
+    pub fn reports(&self) -> impl Iterator<Item = Report> {
+        self.diagnostics
+            .iter()
+            .map(|one| Report::new(one, &self.sources))
+    }
+}
