@@ -1,0 +1,216 @@
+//! The law: for every module its allowed imports and whether it is pure.
+
+use super::mentions::Mention;
+
+/// What a module may name of the world outside this crate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum World {
+    /// Nothing that does or asks anything: no runtime, no system, no clock.
+    Pure,
+    /// Anything but raw system calls.
+    Shell,
+    /// Raw system calls and `unsafe` too.
+    System,
+}
+
+/// One row. The row with the longest matching module is the one that counts.
+struct Row {
+    module: &'static str,
+    may_import: &'static [&'static str],
+    world: World,
+}
+
+/// What every module may import.
+const COMMON: &[&str] = &["id", "time", "cycle"];
+
+const fn row(module: &'static str, world: World, may_import: &'static [&'static str]) -> Row {
+    Row {
+        module,
+        may_import,
+        world,
+    }
+}
+
+/// The table of ARCHITECTURE.md. `machine` and `plan` name each other's types: they are two sides of
+/// one seam. `lib.rs` is the empty module; it only declares.
+const TABLE: &[Row] = &[
+    row("", World::Pure, &[]),
+    row("main", World::Shell, &["cli", "exit"]),
+    // The command line.
+    row(
+        "cli",
+        World::Shell,
+        &[
+            "render",
+            "exit",
+            "control",
+            "store",
+            "manifest",
+            "graph",
+            "plan",
+            "machine",
+            "log_reader",
+            "log_format",
+            "supervisor",
+            "sys",
+        ],
+    ),
+    row(
+        "render",
+        World::Shell,
+        &[
+            "exit",
+            "control::protocol",
+            "manifest",
+            "graph",
+            "plan",
+            "machine",
+            "log_format",
+            "log_reader",
+        ],
+    ),
+    row("exit", World::Pure, &[]),
+    // Logs.
+    row("log_format", World::Pure, &[]),
+    row("log_reader", World::Shell, &["log_format", "sys"]),
+    // The supervisor and how one talks to it.
+    row(
+        "supervisor",
+        World::Shell,
+        &[
+            "control",
+            "store",
+            "sys",
+            "manifest",
+            "graph",
+            "plan",
+            "machine",
+            "record",
+            "log_format",
+            "exit",
+        ],
+    ),
+    row(
+        "control",
+        World::Shell,
+        &["store", "sys", "exit", "machine", "plan", "manifest::model"],
+    ),
+    row(
+        "control::protocol",
+        World::Pure,
+        &["machine", "plan", "manifest::model"],
+    ),
+    row("store", World::Shell, &["record", "manifest::model", "sys"]),
+    // The pure heart.
+    row("record", World::Pure, &["manifest::model", "machine"]),
+    row(
+        "machine",
+        World::Pure,
+        &["graph", "plan", "manifest::model"],
+    ),
+    row(
+        "plan",
+        World::Pure,
+        &["graph", "machine", "manifest::model"],
+    ),
+    row("graph", World::Pure, &["manifest::model"]),
+    row("manifest", World::Pure, &[]),
+    row("manifest::load", World::Shell, &["manifest"]),
+    row("id", World::Pure, &[]),
+    row("time", World::Pure, &[]),
+    row("cycle", World::Pure, &[]),
+    // The operating system.
+    row("sys", World::System, &[]),
+];
+
+/// What a pure module names nowhere.
+const IMPURE: &[&str] = &[
+    "tokio",
+    "nix",
+    "libc",
+    "std::fs",
+    "std::net",
+    "std::process",
+    "std::env",
+    "std::thread",
+    "std::os::unix::net",
+    "std::io::stdin",
+    "std::io::stdout",
+    "std::io::stderr",
+];
+
+/// The clocks that a pure module does not read.
+const CLOCKS: &[&str] = &["Instant", "SystemTime", "Timestamp", "Zoned"];
+
+/// Whether `path` is `prefix` or lies below it.
+fn is_below(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| prefix.is_empty() || rest.is_empty() || rest.starts_with("::"))
+}
+
+fn row_of(module: &str) -> Option<&'static Row> {
+    TABLE
+        .iter()
+        .filter(|row| is_below(module, row.module))
+        .max_by_key(|row| row.module.len())
+}
+
+/// Whether a row other than that of `lib.rs` speaks of this module.
+pub(crate) fn knows(module: &[String]) -> bool {
+    module.is_empty() || row_of(&module.join("::")).is_some_and(|row| !row.module.is_empty())
+}
+
+/// What is wrong with this mention in this module.
+pub(crate) fn breach(module: &[String], mention: &Mention) -> Option<String> {
+    let row = row_of(&module.join("::"))?;
+    let path = mention.path.join("::");
+    if mention.is_internal {
+        direction_breach(row, module, mention, &path)
+    } else {
+        purity_breach(row, mention, &path)
+    }
+}
+
+fn direction_breach(row: &Row, module: &[String], mention: &Mention, path: &str) -> Option<String> {
+    // A parent declares and hands on what its children hold.
+    let is_own_child = mention.path.len() > module.len() && mention.path.starts_with(module);
+    if is_own_child || module.is_empty() || mention.path.is_empty() {
+        return None;
+    }
+    let target = row_of(path).filter(|target| !target.module.is_empty())?;
+    let is_allowed = target.module == row.module
+        || COMMON.contains(&target.module)
+        || row.may_import.iter().any(|allowed| is_below(path, allowed))
+        // Within one area the narrower row is still part of it, seen from inside that row.
+        || (is_below(row.module, target.module) && target.world == World::Pure);
+    if is_allowed {
+        return None;
+    }
+    let allowed: Vec<&str> = row.may_import.iter().chain(COMMON).copied().collect();
+    Some(format!(
+        "`{}` may not import `{path}`; it may import {}",
+        row.module,
+        allowed.join(", ")
+    ))
+}
+
+fn purity_breach(row: &Row, mention: &Mention, path: &str) -> Option<String> {
+    if row.world != World::System && (path == "unsafe" || is_below(path, "libc")) {
+        return Some(format!("only `sys` names `{path}`"));
+    }
+    if row.world != World::Pure {
+        return None;
+    }
+    if path == "std::*" || (path == "std" && mention.path.len() == 1) {
+        return Some(format!(
+            "`{}` is pure and names `std` as a whole, which hides what it uses",
+            row.module
+        ));
+    }
+    let reads_clock = mention
+        .path
+        .windows(2)
+        .any(|pair| pair[1] == "now" && CLOCKS.contains(&pair[0].as_str()));
+    let is_impure = reads_clock || IMPURE.iter().any(|name| is_below(path, name));
+    is_impure.then(|| format!("`{}` is pure and names `{path}`", row.module))
+}
