@@ -342,14 +342,30 @@ pub enum Exit {
 pub enum Cleanup {
     /// By its process group.
     Pgid,
-    /// By the name of its tmux sessions: all that start with the prefix, on the project's server.
+    /// By the name of its tmux sessions on the project's server.
     TmuxPrefix {
         /// The prefix; never empty.
         prefix: String,
+        /// Whether the prefix is the whole name. So it is where the manifest leaves the prefix to
+        /// the session's own name: `web` must not take `web-admin` along.
+        #[serde(default)]
+        exact: bool,
     },
 }
 
 impl Cleanup {
+    /// Whether a tmux session of this name, on the project's server, is one to sweep.
+    pub fn owns_session(&self, name: &str) -> bool {
+        match self {
+            Self::Pgid => false,
+            Self::TmuxPrefix {
+                prefix,
+                exact: true,
+            } => name == prefix,
+            Self::TmuxPrefix { prefix, .. } => name.starts_with(prefix.as_str()),
+        }
+    }
+
     /// The word that the manifest uses.
     pub fn word(&self) -> &'static str {
         match self {
