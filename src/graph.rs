@@ -1,10 +1,25 @@
 //! The one source of order: which service needs which, and when.
+//!
+//! An edge points from the dependent to its dependency. The plan explains this order to people, the
+//! machine obeys it; neither knows how it is kept. Everything that is handed out is sorted in the
+//! order in which the services were declared, so that the same manifest always gives the same plan.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use petgraph::Direction;
+use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::visit::EdgeRef;
+
+use crate::cycle::find_cycles;
 use crate::id::ServiceName;
-use crate::manifest::model::{Condition, Manifest};
+use crate::manifest::model::{Condition, Manifest, Service};
 
-/// The dependency graph of a manifest; free of cycles by construction.
-pub struct Graph {}
+/// The dependency graph of a set of declarations; free of cycles when it was made from a manifest.
+#[derive(Debug, Clone)]
+pub struct Graph {
+    graph: DiGraph<ServiceName, Condition>,
+    nodes: BTreeMap<ServiceName, NodeIndex>,
+}
 
 /// One edge: `dependent` needs `dependency`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,10 +33,17 @@ pub struct Edge {
 }
 
 /// A path of edges that ends where it began.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("services depend on each other: {}", path(.edges))]
 pub struct Cycle {
     /// The edges, each beginning where the one before it ended.
     pub edges: Vec<Edge>,
+}
+
+fn path(edges: &[Edge]) -> String {
+    let mut names: Vec<String> = edges.iter().map(|e| format!("`{}`", e.dependent)).collect();
+    names.extend(edges.last().map(|e| format!("`{}`", e.dependency)));
+    names.join(" -> ")
 }
 
 impl Graph {
@@ -29,7 +51,155 @@ impl Graph {
     ///
     /// # Errors
     /// A shortest cycle, when there is one.
-    pub fn new(_manifest: &Manifest) -> Result<Self, Cycle> {
-        todo!()
+    pub fn new(manifest: &Manifest) -> Result<Self, Cycle> {
+        let graph = Self::of_declarations(manifest.services.values());
+        let edges = graph.edges();
+        let shortest = find_cycles(edges.iter().map(|e| (&e.dependent, &e.dependency)))
+            .into_iter()
+            .min_by_key(Vec::len);
+        match shortest {
+            None => Ok(graph),
+            Some(names) => Err(Cycle {
+                edges: names
+                    .windows(2)
+                    .filter_map(|pair| {
+                        edges
+                            .iter()
+                            .find(|e| e.dependent == pair[0] && e.dependency == pair[1])
+                            .cloned()
+                    })
+                    .collect(),
+            }),
+        }
+    }
+
+    /// Builds the graph of declarations that may come from several versions of a manifest, as a
+    /// running project holds them. An edge to a service that is not among them is left out, and
+    /// cycles are not looked for: every method ends in spite of one.
+    pub fn of_declarations<'a>(services: impl IntoIterator<Item = &'a Service>) -> Self {
+        let services: Vec<&Service> = services.into_iter().collect();
+        let mut graph = DiGraph::new();
+        let mut nodes = BTreeMap::new();
+        for service in &services {
+            nodes
+                .entry(service.name.clone())
+                .or_insert_with(|| graph.add_node(service.name.clone()));
+        }
+        for service in &services {
+            for (dependency, edge) in &service.depends_on {
+                if let Some(to) = nodes.get(dependency) {
+                    graph.update_edge(nodes[&service.name], *to, edge.condition);
+                }
+            }
+        }
+        Self { graph, nodes }
+    }
+
+    /// All services, in the order of their declaration.
+    pub fn services(&self) -> impl Iterator<Item = &ServiceName> {
+        self.graph.node_weights()
+    }
+
+    /// All edges, in the order in which they were declared.
+    pub fn edges(&self) -> Vec<Edge> {
+        self.graph
+            .edge_references()
+            .map(|edge| Edge {
+                dependent: self.graph[edge.source()].clone(),
+                dependency: self.graph[edge.target()].clone(),
+                condition: *edge.weight(),
+            })
+            .collect()
+    }
+
+    /// `names` and all that they need, directly or through others.
+    pub fn dependencies_of<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a ServiceName>,
+    ) -> BTreeSet<ServiceName> {
+        self.closure(names, Direction::Outgoing)
+    }
+
+    /// `names` and all that need them, directly or through others.
+    pub fn dependents_of<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a ServiceName>,
+    ) -> BTreeSet<ServiceName> {
+        self.closure(names, Direction::Incoming)
+    }
+
+    /// The services that `name` itself names as its dependencies.
+    pub fn direct_dependencies(&self, name: &ServiceName) -> Vec<&ServiceName> {
+        self.neighbors(name, Direction::Outgoing)
+    }
+
+    /// The services that name `name` as their dependency.
+    pub fn direct_dependents(&self, name: &ServiceName) -> Vec<&ServiceName> {
+        self.neighbors(name, Direction::Incoming)
+    }
+
+    fn neighbors(&self, name: &ServiceName, direction: Direction) -> Vec<&ServiceName> {
+        let Some(node) = self.nodes.get(name) else {
+            return Vec::new();
+        };
+        let mut found: Vec<NodeIndex> = self.graph.neighbors_directed(*node, direction).collect();
+        found.sort();
+        found.into_iter().map(|node| &self.graph[node]).collect()
+    }
+
+    fn closure<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a ServiceName>,
+        direction: Direction,
+    ) -> BTreeSet<ServiceName> {
+        let mut open: Vec<NodeIndex> = names
+            .into_iter()
+            .filter_map(|name| self.nodes.get(name).copied())
+            .collect();
+        let mut seen: BTreeSet<NodeIndex> = BTreeSet::new();
+        while let Some(node) = open.pop() {
+            if seen.insert(node) {
+                open.extend(self.graph.neighbors_directed(node, direction));
+            }
+        }
+        seen.into_iter()
+            .map(|node| self.graph[node].clone())
+            .collect()
+    }
+
+    /// `subset` in levels: each service comes in a later wave than every service of the subset that
+    /// it needs, be it through services outside the subset, and in the earliest such wave. Services
+    /// on a cycle, and what needs them, come together in the last wave.
+    pub fn waves(&self, subset: &BTreeSet<ServiceName>) -> Vec<Vec<ServiceName>> {
+        let mut needs: BTreeMap<NodeIndex, BTreeSet<NodeIndex>> = BTreeMap::new();
+        for name in subset {
+            let Some(node) = self.nodes.get(name) else {
+                continue;
+            };
+            let below = self.dependencies_of(self.direct_dependencies(name));
+            needs.insert(
+                *node,
+                below
+                    .intersection(subset)
+                    .map(|dependency| self.nodes[dependency])
+                    .collect(),
+            );
+        }
+        let mut waves = Vec::new();
+        while !needs.is_empty() {
+            let mut wave: Vec<NodeIndex> = needs
+                .iter()
+                .filter(|(_, below)| !below.iter().any(|node| needs.contains_key(node)))
+                .map(|(node, _)| *node)
+                .collect();
+            if wave.is_empty() {
+                wave = needs.keys().copied().collect();
+            }
+            for node in &wave {
+                needs.remove(node);
+            }
+            waves.push(wave.into_iter().map(|n| self.graph[n].clone()).collect());
+        }
+        waves
     }
 }

@@ -155,14 +155,25 @@ pub enum Effect {
         /// The declaration that the run is made from.
         service: Arc<Service>,
     },
-    /// Send the stop signal to the members of this run, stragglers too.
+    /// The declaration of this live run changed in what needs no new run: the stop signal, the
+    /// bounds of the log and the like are to be taken from here from now on.
+    Redeclare {
+        /// The run.
+        run: RunId,
+        /// Its declaration now.
+        service: Arc<Service>,
+    },
+    /// Send the stop signal to the members of this run, stragglers too. It may come before the
+    /// answer to `Spawn`: the shell then gives up the start and answers `SpawnFailed`, or answers
+    /// `Spawned` and ends the run as any other.
     Terminate {
         /// The service.
         service: ServiceName,
         /// The run.
         run: RunId,
     },
-    /// End all members of this run by KILL; owes `Gone` or `Survived`.
+    /// End all members of this run by KILL; owes `Gone` or `Survived`. It may come without a
+    /// `Terminate` before it, and before the answer to `Spawn` as that may.
     Kill {
         /// The service.
         service: ServiceName,
@@ -186,9 +197,17 @@ pub struct View {
     pub run: Option<RunId>,
     /// When the state was entered.
     pub since: Moment,
+    /// When something happens by itself: the next start of what backs off, the end of the wait for
+    /// readiness, KILL for what is being stopped.
+    pub deadline: Option<Moment>,
+    /// Whom it waits for: to be what it needs, or, when it has to stop, to be gone first.
+    pub waits_for: Vec<ServiceName>,
     /// How often it was started again by its restart policy since it was last ordered up.
     pub restarts: u32,
-    /// What outlived KILL, while it does.
+    /// Whether all that can be done to stop it has been done and something is left. It may rest so
+    /// for ever; a later end is still noticed, and an order tries KILL again.
+    pub is_stuck: bool,
+    /// What outlived KILL, while it does; empty also when it is stuck and the shell has not told.
     pub survivors: Vec<Survivor>,
     /// The declaration of the live run, or the one that the next run will be made from.
     pub service: Arc<Service>,

@@ -1,0 +1,224 @@
+//! One service: what is wanted of it and what is true of it.
+//!
+//! Two axes that are never mixed: the goal, which people set, and the state, which events move. What
+//! a state needs in order to be left again (its run, its deadline, its cause) lies inside it, so
+//! that there is nothing to forget when it is left. How it is left stands in `step`.
+
+use std::sync::Arc;
+
+use crate::id::{RunId, ServiceName};
+use crate::machine::{Ended, Goal, StateWord, Survivor};
+use crate::manifest::model::Service;
+use crate::time::Moment;
+
+/// Counts the orders that ask for a new run. A live run of an older generation has to be replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Generation(u64);
+
+impl Generation {
+    pub(super) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// A run, from the order to spawn it until nothing of it is left.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Run {
+    pub(super) id: RunId,
+    pub(super) generation: Generation,
+    /// What it was made from, with what it took over since.
+    pub(super) service: Arc<Service>,
+}
+
+/// What is true of a service.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum State {
+    /// Nothing lives, and nothing will until an order comes.
+    Down(Why),
+    /// Waits for its dependencies, or for its turn.
+    Waiting,
+    /// The shell was asked to start it and has not answered yet.
+    Spawning { run: Run },
+    /// It runs and is not ready yet. A task stays here until it ends.
+    Starting {
+        run: Run,
+        /// When it has failed to become ready; suspended while it is about to be stopped.
+        give_up: Option<Moment>,
+        /// The last thing that its probe found.
+        last: Option<String>,
+    },
+    /// It runs and is ready.
+    Ready { run: Run, since: Moment },
+    /// It is being ended. Only `Gone` leads out (or `SpawnFailed`, which says the same).
+    Stopping {
+        run: Run,
+        stage: Stage,
+        cause: Cause,
+    },
+    /// It ended by itself and is started again later.
+    Backoff { until: Moment, why: String },
+}
+
+/// Why nothing lives.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Why {
+    /// Nobody asked for it yet.
+    NotStarted,
+    /// Somebody asked for it.
+    Stopped,
+    /// The task ended well.
+    Completed,
+    /// It ended well, and its policy does not start it again.
+    EndedWell(String),
+    /// It gave up.
+    Failed(String),
+    /// It cannot start.
+    Blocked(String),
+    /// A dependency cannot do what it waits for.
+    Dependency(Hopeless),
+}
+
+/// A dependency of which nothing can be hoped until an order comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Hopeless {
+    /// The dependency.
+    pub(super) through: ServiceName,
+    /// Where it comes from: the dependency itself, or one that it needs in its turn.
+    pub(super) root: ServiceName,
+    /// What is the matter with the root, as in "failed: exited with 1".
+    pub(super) what: String,
+}
+
+/// How far the ending of a run has come.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Stage {
+    /// The stop signal was sent; KILL follows at `until`.
+    Grace { until: Moment },
+    /// KILL was sent.
+    Killed { until: Moment },
+    /// KILL did not do it. These are left, as far as the shell told.
+    Stuck { survivors: Vec<Survivor> },
+}
+
+/// Why a run is being ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Cause {
+    /// An order: down, or a new run.
+    Ordered,
+    /// Its leader ended by itself; this is about the rest.
+    Ended(Ended),
+    /// It was not ready in time.
+    StartTimeout(String),
+}
+
+/// Ends by itself, counted since the last order or the last stable run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Row {
+    /// All ends: they make the delay grow.
+    pub(super) ends: u32,
+    /// Failures in a row: they have a limit.
+    pub(super) failures: u32,
+}
+
+/// A service that the project holds.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Node {
+    /// How it is declared: what the next run is made from.
+    pub(super) declaration: Arc<Service>,
+    /// Of this generation a run must be.
+    pub(super) generation: Generation,
+    /// Whether the last manifest that was applied declares it.
+    pub(super) is_declared: bool,
+    pub(super) goal: Goal,
+    pub(super) state: State,
+    /// When the word for its state last changed.
+    pub(super) since: Moment,
+    /// Starts by policy since it was last ordered up.
+    pub(super) restarts: u32,
+    pub(super) row: Row,
+}
+
+impl Node {
+    pub(super) fn new(declaration: Arc<Service>, now: Moment) -> Self {
+        Self {
+            declaration,
+            generation: Generation::default(),
+            is_declared: true,
+            goal: Goal::Down,
+            state: State::Down(Why::NotStarted),
+            since: now,
+            restarts: 0,
+            row: Row::default(),
+        }
+    }
+
+    /// The run of which something may be left.
+    pub(super) fn run(&self) -> Option<&Run> {
+        match &self.state {
+            State::Down(_) | State::Waiting | State::Backoff { .. } => None,
+            State::Spawning { run }
+            | State::Starting { run, .. }
+            | State::Ready { run, .. }
+            | State::Stopping { run, .. } => Some(run),
+        }
+    }
+
+    /// Whether it has a run that lives on, unless [`Input::Stop`] comes.
+    pub(super) fn is_running(&self) -> bool {
+        match &self.state {
+            State::Spawning { .. } | State::Starting { .. } | State::Ready { .. } => true,
+            State::Down(_) | State::Waiting | State::Backoff { .. } | State::Stopping { .. } => {
+                false
+            }
+        }
+    }
+
+    /// Whether it has a run that is not wanted as it is, be it that it is being ended already.
+    pub(super) fn is_going(&self) -> bool {
+        self.run().is_some_and(|run| self.is_unwanted(run))
+    }
+
+    /// Whether `run` is to end: nobody wants one, or a newer one is wanted.
+    pub(super) fn is_unwanted(&self, run: &Run) -> bool {
+        self.goal == Goal::Down || run.generation != self.generation
+    }
+
+    /// Whether something of its run is left that KILL did not end.
+    pub(super) fn is_stuck(&self) -> bool {
+        matches!(
+            &self.state,
+            State::Stopping {
+                stage: Stage::Stuck { .. },
+                ..
+            }
+        )
+    }
+
+    /// When time alone changes something here.
+    pub(super) fn deadline(&self) -> Option<Moment> {
+        match &self.state {
+            State::Down(_) | State::Waiting | State::Spawning { .. } | State::Ready { .. } => None,
+            State::Starting { run, give_up, .. } => give_up.filter(|_| !self.is_unwanted(run)),
+            State::Stopping { stage, .. } => match stage {
+                Stage::Grace { until } | Stage::Killed { until } => Some(*until),
+                Stage::Stuck { .. } => None,
+            },
+            State::Backoff { until, .. } => Some(*until),
+        }
+    }
+
+    /// The word for its state.
+    pub(super) fn word(&self) -> StateWord {
+        match &self.state {
+            State::Down(Why::NotStarted | Why::Stopped | Why::EndedWell(_)) => StateWord::Inactive,
+            State::Down(Why::Completed) => StateWord::Completed,
+            State::Down(Why::Failed(_)) => StateWord::Failed,
+            State::Down(Why::Blocked(_) | Why::Dependency(_)) => StateWord::Blocked,
+            State::Waiting => StateWord::Waiting,
+            State::Spawning { .. } | State::Starting { .. } => StateWord::Starting,
+            State::Ready { .. } => StateWord::Ready,
+            State::Stopping { .. } => StateWord::Stopping,
+            State::Backoff { .. } => StateWord::Backoff,
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! What the services mean to each other.
+
+use std::collections::BTreeSet;
+
+use crate::id::ServiceName;
+use crate::machine::service::{Hopeless, Node, State, Why};
+use crate::machine::step::{Finding, Input};
+use crate::machine::{Effect, Goal, Outcome, Project};
+use crate::manifest::model::Condition;
+use crate::time::Moment;
+
+/// How many runs may be between the order to spawn and the shell's answer at a time, so that a
+/// hundred services are not forked in one instant. What waits for readiness does not count: it may
+/// wait for ever, and nothing that waits for its turn may be held up by it. The shell always
+/// answers, so a turn always comes.
+const SPAWNS_AT_A_TIME: usize = 16;
+
+/// How a dependency stands towards one of its dependents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// The condition holds.
+    Holds,
+    /// It may come to hold without an order.
+    Pending,
+    /// It cannot.
+    Hopeless(Hopeless),
+}
+
+impl Project {
+    /// Lets every service act on what the others are now, until nothing changes any more.
+    pub(super) fn settle(&mut self, now: Moment, outcome: &mut Outcome) {
+        // Each round that changes something passes news one edge further up, stops something for
+        // good or spawns it, so there are few; the bound makes a mistake here a bug and no hang.
+        for _ in 0..=3 * self.nodes.len() + 3 {
+            if !self.settle_once(now, outcome) {
+                return;
+            }
+        }
+        debug_assert!(false, "settle does not come to rest");
+    }
+
+    fn settle_once(&mut self, now: Moment, outcome: &mut Outcome) -> bool {
+        let mut is_changed = false;
+        let held = self.held();
+        for index in 0..self.nodes.len() {
+            let (name, node) = (&self.nodes.keys()[index], &self.nodes[index]);
+            if node.is_running() && node.is_going() && !held.contains(name) {
+                is_changed |= self.find(index, Finding::MayStop, now, outcome);
+            }
+        }
+        for index in 0..self.nodes.len() {
+            if let Some(finding) = self.prospect(&self.nodes[index]) {
+                is_changed |= self.find(index, finding, now, outcome);
+            }
+        }
+        is_changed |= self.spawn_in_turn(now, outcome);
+        is_changed |= self.drop_undeclared(outcome);
+        is_changed
+    }
+
+    fn find(&mut self, index: usize, finding: Finding, now: Moment, outcome: &mut Outcome) -> bool {
+        self.step(index, Input::Finding(finding), now, outcome)
+    }
+
+    /// The services that something needs which has to go itself and still lives: they go later.
+    fn held(&self) -> BTreeSet<ServiceName> {
+        let mut held = BTreeSet::new();
+        if self.is_hurried {
+            return held;
+        }
+        for node in self.nodes.values().filter(|node| holds_others(node)) {
+            self.collect_needs(node, &mut held);
+        }
+        held
+    }
+
+    /// The services that hold up the stop of `name`.
+    pub(super) fn holders_of(&self, name: &ServiceName) -> Vec<ServiceName> {
+        if self.is_hurried {
+            return Vec::new();
+        }
+        self.nodes
+            .iter()
+            .filter(|(_, node)| holds_others(node))
+            .filter(|(_, node)| {
+                let mut needs = BTreeSet::new();
+                self.collect_needs(node, &mut needs);
+                needs.contains(name)
+            })
+            .map(|(holder, _)| holder.clone())
+            .collect()
+    }
+
+    /// Adds all that `node` needs, directly or through others. What is in `needs` already is not
+    /// looked at again.
+    fn collect_needs(&self, node: &Node, needs: &mut BTreeSet<ServiceName>) {
+        let mut open = vec![node];
+        while let Some(node) = open.pop() {
+            for name in node.declaration.depends_on.keys() {
+                if !needs.insert(name.clone()) {
+                    continue;
+                }
+                // Nobody has waited for what was never ordered up under its present declaration,
+                // so nothing goes through it; and its edges may not fit the others'.
+                if let Some(next) = self.nodes.get(name)
+                    && next.state != State::Down(Why::NotStarted)
+                {
+                    open.push(next);
+                }
+            }
+        }
+    }
+
+    /// What the dependencies mean to a service that waits or is blocked by one of them.
+    fn prospect(&self, node: &Node) -> Option<Finding> {
+        let (State::Waiting | State::Down(Why::Dependency(_))) = &node.state else {
+            return None;
+        };
+        let hopeless = node.declaration.depends_on.iter().find_map(|(name, edge)| {
+            match self.standing(name, edge.condition) {
+                Standing::Hopeless(hopeless) => Some(hopeless),
+                Standing::Holds | Standing::Pending => None,
+            }
+        });
+        Some(match hopeless {
+            Some(hopeless) => Finding::IsHopeless(hopeless),
+            None => Finding::MayHope,
+        })
+    }
+
+    /// Spawns what may, those first that have waited longest.
+    fn spawn_in_turn(&mut self, now: Moment, outcome: &mut Outcome) -> bool {
+        let is_spawning = |node: &&Node| matches!(node.state, State::Spawning { .. });
+        let taken = self.nodes.values().filter(is_spawning).count();
+        let mut may_spawn: Vec<usize> = (0..self.nodes.len())
+            .filter(|index| self.nodes[*index].state == State::Waiting)
+            .filter(|index| self.pending(&self.nodes[*index]).is_empty())
+            .collect();
+        may_spawn.sort_by_key(|index| self.nodes[*index].since);
+        may_spawn.truncate(SPAWNS_AT_A_TIME.saturating_sub(taken));
+        for index in &may_spawn {
+            let run = self.next_run;
+            self.next_run.0 += 1;
+            self.find(*index, Finding::MaySpawn(run), now, outcome);
+        }
+        !may_spawn.is_empty()
+    }
+
+    /// The conditions that do not hold yet.
+    pub(super) fn pending(&self, node: &Node) -> Vec<(ServiceName, Condition)> {
+        node.declaration
+            .depends_on
+            .iter()
+            .map(|(name, edge)| (name, edge.condition))
+            .filter(|(name, condition)| self.standing(name, *condition) != Standing::Holds)
+            .map(|(name, condition)| (name.clone(), condition))
+            .collect()
+    }
+
+    /// How the dependency `name` stands.
+    pub(super) fn standing(&self, name: &ServiceName, condition: Condition) -> Standing {
+        let hopeless = |what: String| {
+            Standing::Hopeless(Hopeless {
+                through: name.clone(),
+                root: name.clone(),
+                what,
+            })
+        };
+        let Some(node) = self.nodes.get(name) else {
+            return hopeless("is not declared".into());
+        };
+        if condition == Condition::Completed && !node.declaration.is_task() {
+            return hopeless("is not a task and never completes".into());
+        }
+        if node.goal == Goal::Down {
+            return hopeless("is down".into());
+        }
+        match &node.state {
+            State::Down(Why::Completed) => Standing::Holds,
+            // An order up leads out of these at once.
+            State::Down(Why::NotStarted | Why::Stopped) => Standing::Pending,
+            State::Down(Why::EndedWell(why)) => hopeless(format!("does not run: {why}")),
+            State::Down(Why::Failed(why)) => hopeless(format!("failed: {why}")),
+            State::Down(Why::Blocked(why)) => hopeless(format!("is blocked: {why}")),
+            State::Down(Why::Dependency(root)) => Standing::Hopeless(Hopeless {
+                through: name.clone(),
+                ..root.clone()
+            }),
+            // A run that is about to be replaced is not what its dependents wait for.
+            State::Starting { run, .. } if condition == Condition::Started => {
+                holds_if(run.generation == node.generation)
+            }
+            State::Ready { run, .. } => holds_if(run.generation == node.generation),
+            State::Stopping { .. } if node.is_stuck() => {
+                hopeless("cannot be started: its last run outlives KILL".into())
+            }
+            State::Waiting
+            | State::Spawning { .. }
+            | State::Starting { .. }
+            | State::Stopping { .. }
+            | State::Backoff { .. } => Standing::Pending,
+        }
+    }
+
+    /// Forgets what the manifest no longer declares and nobody runs.
+    fn drop_undeclared(&mut self, outcome: &mut Outcome) -> bool {
+        let before = self.nodes.len();
+        self.nodes.retain(|name, node| {
+            let is_kept =
+                node.is_declared || node.goal == Goal::Up || !matches!(node.state, State::Down(_));
+            if !is_kept {
+                outcome.changed.insert(name.clone());
+            }
+            is_kept
+        });
+        self.nodes.len() != before
+    }
+
+    /// Tells whose view changed: those that changed, and those that wait for them.
+    pub(super) fn announce(&self, outcome: &mut Outcome) {
+        let changed = &outcome.changed;
+        let names: BTreeSet<ServiceName> = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| match &node.state {
+                State::Waiting => node
+                    .declaration
+                    .depends_on
+                    .keys()
+                    .any(|name| changed.contains(name)),
+                // Whom it waits for in order to stop.
+                _ => node.is_running() && node.is_going() && !changed.is_empty(),
+            })
+            .map(|(name, _)| name.clone())
+            .chain(changed.iter().cloned())
+            .collect();
+        outcome
+            .effects
+            .extend(names.into_iter().map(Effect::Announce));
+    }
+}
+
+/// Whether what `node` needs has to stay until it is gone. A run that is stuck has had all that can
+/// be done for it, and one that stays does not hold up what goes.
+fn holds_others(node: &Node) -> bool {
+    node.is_going() && !node.is_stuck()
+}
+
+fn holds_if(condition: bool) -> Standing {
+    if condition {
+        Standing::Holds
+    } else {
+        Standing::Pending
+    }
+}

@@ -1,0 +1,87 @@
+//! The sentences in which the machine tells people why. No value of an environment, no clock.
+
+use crate::id::ServiceName;
+use crate::machine::Ended;
+use crate::machine::service::{Cause, Hopeless, Stage};
+use crate::manifest::model::{Condition, Exit, Service};
+
+/// How the leader of a run ended.
+pub(super) fn ended(ended: Ended) -> String {
+    match ended {
+        Ended::Exit(Exit::Code(code)) => format!("exited with {code}"),
+        Ended::Exit(Exit::Signal(signal)) => format!("ended by signal {}", signal.0),
+        Ended::Unknown => "ended, nobody knows how".into(),
+    }
+}
+
+pub(super) fn start_timeout(service: &Service, last: Option<&str>) -> String {
+    let limit = service.ready.as_ref().and_then(|ready| ready.timeout);
+    let mut text = String::from("not ready");
+    if let Some(limit) = limit {
+        text += &format!(" after {}", humantime::format_duration(limit));
+    }
+    if let Some(last) = last {
+        text += &format!(": {last}");
+    }
+    text
+}
+
+pub(super) fn failed_so_often(why: &str, failures: u32, most: Option<u32>) -> String {
+    match most {
+        Some(most) => format!("{why}; failure {failures} of {most}"),
+        None => format!("{why}; failure {failures}"),
+    }
+}
+
+pub(super) fn gave_up(why: &str, failures: u32) -> String {
+    match failures {
+        1 => why.into(),
+        failures => format!("{why}; gave up after {failures} failures in a row"),
+    }
+}
+
+pub(super) fn hopeless(hopeless: &Hopeless) -> String {
+    let Hopeless {
+        through,
+        root,
+        what,
+    } = hopeless;
+    if through == root {
+        format!("dependency `{root}` {what}")
+    } else {
+        format!("dependency `{through}` is blocked: `{root}` {what}")
+    }
+}
+
+pub(super) fn waits_for(conditions: &[(ServiceName, Condition)]) -> String {
+    if conditions.is_empty() {
+        return "waits for its turn: many services are being started".into();
+    }
+    let list: Vec<String> = conditions
+        .iter()
+        .map(|(name, condition)| format!("`{name}` ({})", condition.word()))
+        .collect();
+    format!("waits for {}", list.join(", "))
+}
+
+pub(super) fn stops_after(names: &[ServiceName]) -> String {
+    let list: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    format!("is stopped after {}", list.join(", "))
+}
+
+pub(super) fn stopping(stage: &Stage, cause: &Cause) -> String {
+    let how_far = match stage {
+        Stage::Grace { .. } => "stop signal sent".into(),
+        Stage::Killed { .. } => "KILL sent".into(),
+        Stage::Stuck { survivors } => match survivors.len() {
+            0 => "it outlives KILL".into(),
+            1 => "1 process outlives KILL".into(),
+            many => format!("{many} processes outlive KILL"),
+        },
+    };
+    match cause {
+        Cause::Ordered => how_far,
+        Cause::Ended(how) => format!("{}; {how_far}", ended(*how)),
+        Cause::StartTimeout(why) => format!("{why}; {how_far}"),
+    }
+}

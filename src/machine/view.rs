@@ -1,0 +1,87 @@
+//! What people and the planner see.
+
+use std::sync::Arc;
+
+use crate::id::ServiceName;
+use crate::machine::service::{Node, Stage, State, Why};
+use crate::machine::{Project, View, text};
+use crate::plan::{Observed, ObservedService};
+
+impl Project {
+    /// What the planner needs to know of what runs.
+    pub fn observed(&self) -> Observed {
+        Observed {
+            services: self
+                .nodes
+                .iter()
+                .map(|(name, node)| (name.clone(), self.observed_service(name, node)))
+                .collect(),
+        }
+    }
+
+    fn observed_service(&self, name: &ServiceName, node: &Node) -> ObservedService {
+        ObservedService {
+            service: Arc::clone(&node.declaration),
+            goal: node.goal,
+            state: node.word(),
+            was_started: node.state != State::Down(Why::NotStarted),
+            reason: self.reason(name, node),
+        }
+    }
+
+    /// One service as people see it; `None` for a name that the project does not hold.
+    pub fn view(&self, service: &ServiceName) -> Option<View> {
+        let node = self.nodes.get(service)?;
+        let survivors = match &node.state {
+            State::Stopping {
+                stage: Stage::Stuck { survivors },
+                ..
+            } => survivors.clone(),
+            _ => Vec::new(),
+        };
+        Some(View {
+            goal: node.goal,
+            state: node.word(),
+            reason: self.reason(service, node),
+            run: node.run().map(|run| run.id),
+            since: node.since,
+            deadline: node.deadline(),
+            waits_for: self.waits_for(service, node),
+            restarts: node.restarts,
+            is_stuck: node.is_stuck(),
+            survivors,
+            service: match node.run() {
+                Some(run) => Arc::clone(&run.service),
+                None => Arc::clone(&node.declaration),
+            },
+        })
+    }
+
+    fn waits_for(&self, name: &ServiceName, node: &Node) -> Vec<ServiceName> {
+        if node.state == State::Waiting {
+            let pending = self.pending(node);
+            return pending.into_iter().map(|(name, _)| name).collect();
+        }
+        if node.is_running() && node.is_going() {
+            return self.holders_of(name);
+        }
+        Vec::new()
+    }
+
+    fn reason(&self, name: &ServiceName, node: &Node) -> Option<String> {
+        if node.is_running() && node.is_going() {
+            return Some(text::stops_after(&self.holders_of(name)));
+        }
+        match &node.state {
+            State::Down(Why::NotStarted | Why::Stopped | Why::Completed)
+            | State::Spawning { .. }
+            | State::Ready { .. } => None,
+            State::Down(Why::EndedWell(why) | Why::Failed(why) | Why::Blocked(why))
+            | State::Backoff { why, .. } => Some(why.clone()),
+            State::Down(Why::Dependency(hopeless)) => Some(text::hopeless(hopeless)),
+            State::Waiting => Some(text::waits_for(&self.pending(node))),
+            State::Starting { last, .. } => last.clone(),
+            State::Stopping { stage, cause, .. } => Some(text::stopping(stage, cause)),
+        }
+    }
+}
