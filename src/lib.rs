@@ -12,4 +12,5 @@ pub mod manifest;
 pub mod plan;
 pub mod record;
 pub mod store;
+pub mod sys;
 pub mod time;

@@ -1,0 +1,18 @@
+//! Every system call and all `unsafe` of the project.
+//!
+//! What lives here is *mechanism*: how a process is started so that nothing of it can be lost
+//! ([`process`], [`pane`]), how it is recognised later ([`identity`], [`mark`]), how all that
+//! belongs to a run is found ([`census`]) and ended ([`sweep`]), how tmux is spoken to ([`tmux`]).
+//! *When* any of it happens is decided elsewhere; nothing here knows of manifests or states.
+
+pub mod census;
+mod child;
+pub mod directory;
+pub mod helper;
+pub mod identity;
+pub mod mark;
+pub mod pane;
+pub mod process;
+pub mod start_error;
+pub mod sweep;
+pub mod tmux;
