@@ -1,0 +1,48 @@
+//! Reads the logs of services: merged by time, from the start or from the end, and followed.
+//!
+//! A service's log is a chain of files: `FILE` is being written, `FILE.1` was before it, up to
+//! `FILE.N`, the oldest. The reader needs nobody's help: it works while a supervisor writes and
+//! while none runs. It holds two promises.
+//!
+//! **Nothing is lost or doubled by a rotation.** Files are told apart by their inode, never by their
+//! name, and are kept open while they matter. A chain is opened from the newest file to the oldest,
+//! so that a file that is renamed meanwhile is met twice (and recognised) rather than never. When
+//! the file at the end of the chain is found to be rotated away, it is read to its end once more,
+//! since the writer may have added lines before it turned, and only then is the next one begun.
+//!
+//! **Memory does not depend on the size of the logs.** Going forward, each service holds one buffer
+//! and one line of at most [`LONGEST_LINE`] bytes. Going back for the last lines, only positions are
+//! kept: the files are read in blocks from their ends until enough lines were counted, and then
+//! forward from there.
+
+mod backward;
+mod chain;
+mod follow;
+mod forward;
+mod merge;
+
+pub use follow::{Watch, Woken};
+pub use merge::{Merged, Start};
+
+use jiff::Timestamp;
+
+use crate::log_format::Stream;
+
+/// How many bytes of one line are kept; what goes beyond is cut off.
+pub const LONGEST_LINE: usize = 256 * 1024;
+
+/// One line of a service's output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// When its last byte was read from the service.
+    pub time: Timestamp,
+    /// Where it came from.
+    pub stream: Stream,
+    /// The line without its newline: any bytes.
+    pub content: Vec<u8>,
+    /// Whether bytes beyond [`LONGEST_LINE`] are missing at its end.
+    pub is_cut: bool,
+}
+
+#[cfg(test)]
+mod tests;
