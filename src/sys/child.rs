@@ -217,13 +217,22 @@ unsafe fn open_as(wanted: RawFd, path: &CStr, flags: i32) -> Result<(), Failed<'
 /// # Safety
 /// Only in a process that is about to execute something.
 unsafe fn default_signals() {
-    // SAFETY: async-signal-safe calls; all zeroes is a valid sigaction (SIG_DFL is zero) and a
-    // valid set. Numbers that are not to be changed (KILL, STOP, those of the C library) are
-    // refused, which is no harm: nobody can have changed them.
+    // The C library refuses to touch the two signals that it uses itself, although somebody before
+    // us may have left them ignored; hence the system call. Zeroes are SIG_DFL without flags, in a
+    // structure of at most four words on every architecture (`rt_sigaction(2)`).
+    let default = [0_u64; 4];
+    let size_of_kernel_set = 8;
+    // SAFETY: async-signal-safe calls with pointers to what they expect; all zeroes is a valid set.
+    // KILL and STOP are refused, which is no harm: nobody can have changed them.
     unsafe {
-        let default: libc::sigaction = std::mem::zeroed();
-        for signal in 1..=libc::SIGRTMAX() {
-            libc::sigaction(signal, &raw const default, ptr::null_mut());
+        for signal in 1..=64 {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                ptr::null::<u64>(),
+                size_of_kernel_set,
+            );
         }
         let mut empty: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut empty);

@@ -1,0 +1,248 @@
+//! A place for one test: a scratch directory, a project of its own, and a leak check at the end.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use baudbot::id::{ProjectName, RunId};
+use baudbot::sys::identity::{Exit, Identity, PidFd};
+use baudbot::sys::mark::{self, Mark, Nesting, ProjectId};
+use baudbot::sys::process::{self, Command, Launch};
+use baudbot::sys::start_error::{StartError, parse_report};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::Mode;
+
+/// Longer than anything here takes on a busy machine; reaching it fails the test.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Scene {
+    pub dir: tempfile::TempDir,
+    pub project: ProjectId,
+    pub nesting: Nesting,
+    output: Option<File>,
+    buffer: Vec<u8>,
+}
+
+/// A process that a scene started as a run.
+pub struct Started {
+    pub identity: Identity,
+    pub run: RunId,
+}
+
+impl Scene {
+    pub fn new() -> Self {
+        process::set_subreaper().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        make_fifo(&dir.path().join("out"));
+        let mut scene = Self {
+            project: project_in(dir.path()),
+            nesting: Nesting::here().unwrap(),
+            output: None,
+            buffer: Vec::new(),
+            dir,
+        };
+        scene.open_output();
+        scene
+    }
+
+    /// Starts to read what the processes of the scene write; what they wrote before is there.
+    pub fn open_output(&mut self) {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        options.custom_flags(nix::libc::O_NONBLOCK);
+        self.output = Some(options.open(self.path("out")).unwrap());
+    }
+
+    /// Lets go of the output, as a supervisor that dies.
+    pub fn close_output(&mut self) {
+        self.output = None;
+    }
+
+    /// Starts a process that plays one of the roles of [`crate::roles`], as run 1.
+    pub fn start_role(&self, role: &str) -> Started {
+        let executable = std::env::current_exe().unwrap();
+        let mut launch = self.launch(1, &[executable.to_str().unwrap()]);
+        launch
+            .command
+            .argv
+            .extend(["--ignored", "--exact", "roles::play", "--nocapture"].map(str::to_owned));
+        let environment = &mut launch.command.environment;
+        environment.insert("ROLE".into(), role.into());
+        environment.insert("SCENE".into(), self.dir.path().to_str().unwrap().into());
+        self.start_launch(1, &launch).unwrap()
+    }
+
+    /// The next line that a role says.
+    pub fn role_line(&mut self) -> String {
+        loop {
+            if let Some(said) = self.line().strip_prefix("role: ") {
+                return said.to_owned();
+            }
+        }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A launch whose output the scene reads, in a bare environment.
+    pub fn launch(&self, run: u64, argv: &[&str]) -> Launch {
+        launch_in(self.dir.path(), RunId(run), self.nesting, argv)
+    }
+
+    pub fn start(&self, run: u64, argv: &[&str]) -> Started {
+        self.start_launch(run, &self.launch(run, argv)).unwrap()
+    }
+
+    pub fn start_launch(&self, run: u64, launch: &Launch) -> Result<Started, StartError> {
+        let gated = process::fork_gated(launch)?;
+        let identity = gated.identity().clone();
+        let report = read_to_end(gated.release());
+        parse_report(&report).inspect_err(|_| {
+            await_end(identity.pid);
+            process::reap(identity.pid).unwrap();
+        })?;
+        Ok(Started {
+            identity,
+            run: RunId(run),
+        })
+    }
+
+    /// The next line that any process of the scene writes.
+    pub fn line(&mut self) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                return String::from_utf8_lossy(&line[..end]).into_owned();
+            }
+            assert!(Instant::now() < deadline, "no line came");
+            let output = self.output.as_mut().unwrap();
+            await_readable(output.as_fd(), deadline);
+            let mut chunk = [0; 4096];
+            if let Ok(read) = output.read(&mut chunk) {
+                self.buffer.extend_from_slice(&chunk[..read]);
+            }
+        }
+    }
+
+    /// All pids that carry a mark of this project, zombies too.
+    pub fn marked(&self) -> Vec<i32> {
+        all_pids()
+            .into_iter()
+            .filter(|pid| {
+                mark::read_mark(*pid)
+                    .unwrap()
+                    .is_some_and(|mark| mark.is_of(self.project))
+            })
+            .collect()
+    }
+}
+
+impl Started {
+    pub fn pid(&self) -> i32 {
+        self.identity.pid
+    }
+
+    /// Waits for its end, says how it ended, and reaps it.
+    pub fn end(self) -> Exit {
+        await_end(self.pid());
+        let seen = process::observe_exit(self.pid()).unwrap();
+        assert_eq!(process::reap(self.pid()).unwrap(), seen);
+        seen.unwrap()
+    }
+
+    pub fn kill(self) -> Exit {
+        let handle = PidFd::open_verified(&self.identity).unwrap().unwrap();
+        handle.send(nix::libc::SIGKILL).unwrap();
+        self.end()
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let _ = process::reap_orphans();
+        let left: Vec<String> = self
+            .marked()
+            .into_iter()
+            .map(|pid| {
+                let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+                if let Ok(Some(handle)) = PidFd::open(pid) {
+                    let _ = handle.send(nix::libc::SIGKILL);
+                }
+                stat.chars().take(80).collect()
+            })
+            .collect();
+        if !std::thread::panicking() {
+            assert!(left.is_empty(), "processes are left: {left:#?}");
+        }
+    }
+}
+
+/// A launch below the directory of a scene, in a bare environment.
+pub fn launch_in(dir: &Path, run: RunId, nesting: Nesting, argv: &[&str]) -> Launch {
+    Launch {
+        command: Command {
+            argv: argv.iter().map(|word| (*word).to_owned()).collect(),
+            environment: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
+            working_dir: dir.to_owned(),
+            umask: None,
+            mark: Some(Mark::for_run(project_in(dir), run, nesting)),
+            open_files_limit: None,
+        },
+        stdout: dir.join("out"),
+        stderr: dir.join("out"),
+    }
+}
+
+pub fn project_in(dir: &Path) -> ProjectId {
+    ProjectId::new(&ProjectName::new("test").unwrap(), dir)
+}
+
+pub fn make_fifo(path: &Path) {
+    nix::unistd::mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+}
+
+pub fn all_pids() -> Vec<i32> {
+    fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+/// Waits until the child has ended, and leaves it a zombie.
+pub fn await_end(pid: i32) {
+    let handle = PidFd::open(pid).unwrap().unwrap();
+    await_readable(handle.as_fd(), Instant::now() + PATIENCE);
+    assert!(handle.is_over().unwrap(), "{pid} does not end");
+}
+
+pub fn await_readable(descriptor: std::os::fd::BorrowedFd<'_>, deadline: Instant) {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let mut polled = [PollFd::new(descriptor, PollFlags::POLLIN)];
+    let timeout = PollTimeout::try_from(left).unwrap();
+    match poll(&mut polled, timeout) {
+        Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+        Err(error) => panic!("poll: {error}"),
+    }
+}
+
+/// Reads a nonblocking pipe to its end.
+pub fn read_to_end(pipe: OwnedFd) -> Vec<u8> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut pipe = File::from(pipe);
+    let mut all = Vec::new();
+    loop {
+        assert!(Instant::now() < deadline, "the pipe does not end");
+        await_readable(pipe.as_fd(), deadline);
+        match pipe.read_to_end(&mut all) {
+            Ok(_) => return all,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error) => panic!("read: {error}"),
+        }
+    }
+}
