@@ -12,6 +12,7 @@ pub mod machine;
 pub mod manifest;
 pub mod plan;
 pub mod record;
+pub mod render;
 pub mod store;
 pub mod sys;
 pub mod time;

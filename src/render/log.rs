@@ -1,0 +1,150 @@
+//! Lines of services' logs.
+//!
+//! What a service prints is not trusted: on a terminal it could move the cursor, rename the window
+//! or hide other lines. So colours are all that passes, and only where colours are wanted.
+
+use anstyle::{AnsiColor, Style};
+use serde_json::{Value, json};
+
+use super::{FAINT, Look, colour};
+use crate::id::ServiceName;
+use crate::log_reader::Line;
+
+const PREFIX_COLOURS: [AnsiColor; 6] = [
+    AnsiColor::Cyan,
+    AnsiColor::Yellow,
+    AnsiColor::Green,
+    AnsiColor::Magenta,
+    AnsiColor::Blue,
+    AnsiColor::BrightRed,
+];
+
+/// The colour of the service that comes at this place.
+pub fn prefix_style(index: usize) -> Style {
+    colour(PREFIX_COLOURS[index % PREFIX_COLOURS.len()])
+}
+
+/// `name | text`, the name padded to `width`.
+pub fn line(name: &ServiceName, width: usize, style: Style, line: &Line, look: &Look) -> String {
+    let prefix = look.paint(style, &format!("{name:width$} |"));
+    let mut text = format!("{prefix} {}", shown(&line.content, look.has_colour));
+    if line.is_cut {
+        text += &look.paint(FAINT, " … (cut)");
+    }
+    text.push('\n');
+    text
+}
+
+/// One line for programs. What is no UTF-8 is replaced; escape sequences stay as they are.
+pub fn json(name: &ServiceName, line: &Line) -> Value {
+    json!({
+        "time": format!("{:.9}", line.time),
+        "service": name,
+        "stream": line.stream.word(),
+        "line": String::from_utf8_lossy(&line.content),
+        "is_cut": line.is_cut,
+    })
+}
+
+/// The text with all control characters removed but tabs and, if `with_colour`, escape sequences
+/// that set colours (`ESC [ … m`, ECMA-48 SGR). Colours end with the line.
+fn shown(content: &[u8], with_colour: bool) -> String {
+    let content = String::from_utf8_lossy(content);
+    let mut text = String::with_capacity(content.len());
+    let mut is_coloured = false;
+    let mut rest = content.as_ref();
+    while let Some(at) = rest.find(|character: char| character.is_control() && character != '\t') {
+        text += &rest[..at];
+        rest = &rest[at..];
+        let length = sequence_length(rest);
+        let sequence = &rest[..length];
+        if with_colour && sequence.starts_with("\x1b[") && sequence.ends_with('m') {
+            text += sequence;
+            is_coloured = true;
+        }
+        rest = &rest[length..];
+    }
+    text += rest;
+    if is_coloured {
+        text += "\x1b[0m";
+    }
+    text
+}
+
+/// How many bytes the control character or escape sequence at the start of `text` has.
+fn sequence_length(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let first = text.chars().next().map_or(0, char::len_utf8);
+    if bytes[0] != 0x1b {
+        return first;
+    }
+    let find = |from: usize, ends: &dyn Fn(u8) -> bool| {
+        bytes[from..]
+            .iter()
+            .position(|byte| ends(*byte))
+            .map(|at| from + at)
+    };
+    match bytes.get(1) {
+        // CSI: parameters, then one byte from `@` to `~`. A sequence without end takes all, one that
+        // is broken off ends where it breaks.
+        Some(b'[') => find(2, &|byte| !(0x20..=0x3f).contains(&byte)).map_or(text.len(), |at| {
+            at + usize::from((0x40..=0x7e).contains(&bytes[at]))
+        }),
+        // OSC, DCS, SOS, PM, APC: up to BEL or ESC \.
+        Some(b']' | b'P' | b'X' | b'^' | b'_') => {
+            match find(2, &|byte| byte == 7 || byte == 0x1b) {
+                Some(at) if bytes[at] == 7 => at + 1,
+                Some(at) => {
+                    (at + 1 + usize::from(bytes.get(at + 1) == Some(&b'\\'))).min(text.len())
+                }
+                None => text.len(),
+            }
+        }
+        // ESC, intermediate bytes, one final byte.
+        Some(0x20..=0x7e) => find(1, &|byte| !(0x20..=0x2f).contains(&byte))
+            .map_or(text.len(), |at| at + usize::from(bytes[at].is_ascii())),
+        _ => first,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn only_colours_pass_and_only_where_wanted() {
+        let noisy = b"\x1b]0;title\x07a\x1b[2J\x1b[31mred\x1b[0m\x1b(Bz\r\x1b[?25l\tq\x1bPx\x1b\\!";
+        assert_eq!(shown(noisy, false), "aredz\tq!");
+        assert_eq!(shown(noisy, true), "a\x1b[31mred\x1b[0mz\tq!\x1b[0m");
+        assert_eq!(shown(b"plain", true), "plain");
+    }
+
+    #[test]
+    fn sequences_without_end_take_the_rest() {
+        for text in ["a\x1b[31", "a\x1b]0;x", "a\x1b"] {
+            assert_eq!(shown(text.as_bytes(), true), "a", "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_service_prints_no_other_control_passes(content: Vec<u8>, with_colour: bool) {
+            let text = shown(&content, with_colour);
+            let text = if with_colour { text.replace('\x1b', "") } else { text };
+            prop_assert!(text.chars().all(|c| !c.is_control() || c == '\t'));
+        }
+
+        #[test]
+        fn escapes_are_only_colours(content in "[\x1b\\[\\]mP0-9;a\\\\\x07é]{0,24}") {
+            let text = shown(content.as_bytes(), true);
+            for part in text.split('\x1b').skip(1) {
+                let colours = part.strip_prefix('[').and_then(|part| part.split_once('m'));
+                let is_colour = colours.is_some_and(|(numbers, _)| {
+                    numbers.bytes().all(|byte| byte.is_ascii_digit() || byte == b';')
+                });
+                prop_assert!(is_colour, "{text:?}");
+            }
+        }
+    }
+}

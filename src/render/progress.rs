@@ -1,0 +1,379 @@
+//! What goes on while a command waits.
+//!
+//! On a terminal every service that is on its way has a live line with its state, the time it has
+//! been in it and what it waits for; once it rests, its line stays behind for good. A service too
+//! many for the screen is only counted. Anywhere else there is one plain line for each change of
+//! state, which a program can read and a diff can compare.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use indexmap::IndexMap;
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+
+use super::status::{is_as_wanted, state, state_style};
+use super::{BAD, FAINT, GOOD, Look, STRONG, human};
+use crate::control::protocol::ServiceStatus;
+use crate::id::ServiceName;
+use crate::machine::StateWord;
+
+/// How often a live line is drawn again by itself.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Shows what becomes of services.
+#[derive(Debug)]
+pub struct Progress<W> {
+    look: Look,
+    output: W,
+    width: usize,
+    live: Option<Live>,
+    seen: IndexMap<ServiceName, Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    state: StateWord,
+    reason: Option<String>,
+    /// When it was first seen on its way to where it rests.
+    since: Instant,
+    is_resting: bool,
+}
+
+impl<W: Write> Progress<W> {
+    /// Nothing is shown yet. `names` are the services that may appear; only the longest matters.
+    pub fn new<'a>(
+        look: Look,
+        output: W,
+        names: impl IntoIterator<Item = &'a ServiceName>,
+    ) -> Self {
+        let width = names.into_iter().map(|name| name.as_str().len()).max();
+        Self {
+            look,
+            output,
+            width: width.unwrap_or(0),
+            live: look.is_live.then(|| Live::new(look)),
+            seen: IndexMap::new(),
+        }
+    }
+
+    /// Takes a service in without a word: it is as it was before the order.
+    pub fn know(&mut self, name: &ServiceName, service: &ServiceStatus) {
+        let seen = Seen {
+            state: service.state,
+            reason: service.reason.clone(),
+            since: Instant::now(),
+            is_resting: true,
+        };
+        self.seen.insert(name.clone(), seen);
+    }
+
+    /// Shows what a service is now. `is_resting`: nothing more will become of it by this order.
+    pub fn update(&mut self, name: &ServiceName, service: &ServiceStatus, is_resting: bool) {
+        let before = self.seen.get(name);
+        let is_same_state = before.is_some_and(|seen| seen.state == service.state);
+        let is_same = is_same_state && before.is_some_and(|seen| seen.reason == service.reason);
+        let was_resting = before.is_some_and(|seen| seen.is_resting);
+        if is_same && was_resting == is_resting {
+            return;
+        }
+        let since = before
+            .filter(|seen| !seen.is_resting)
+            .map_or_else(Instant::now, |seen| seen.since);
+        let elapsed = since.elapsed();
+        let seen = Seen {
+            state: service.state,
+            reason: service.reason.clone(),
+            since,
+            is_resting,
+        };
+        self.seen.insert(name.clone(), seen);
+        if let Some(live) = &mut self.live {
+            if is_resting {
+                live.remove(name);
+                if !(is_same_state && was_resting) {
+                    let line = resting_line(name, self.width, service, elapsed, &self.look);
+                    live.print(&line);
+                }
+            } else {
+                live.show(name, self.width, service, is_same_state);
+            }
+            return;
+        }
+        // What outlives its stop is news although the state is the same.
+        if !is_same_state || service.state == StateWord::Stopping {
+            let line = plain_line(name, service, is_resting.then_some(elapsed));
+            self.print(&line);
+        }
+    }
+
+    /// Shows text above whatever is live.
+    pub fn print(&mut self, text: &str) {
+        match &self.live {
+            Some(live) => live.print(text),
+            // A progress line that cannot be shown is no reason to stop.
+            None => {
+                let _ = self.output.write_all(text.as_bytes());
+                let _ = self.output.flush();
+            }
+        }
+    }
+
+    /// Removes what is live; what is shown for good stays.
+    pub fn finish(&mut self) {
+        if let Some(live) = &mut self.live {
+            live.clear();
+        }
+    }
+}
+
+impl<W> Drop for Progress<W> {
+    fn drop(&mut self) {
+        if let Some(live) = &mut self.live {
+            live.clear();
+        }
+    }
+}
+
+/// `web: ready (1.2s)`, `web: failed: exited with 1`.
+fn plain_line(name: &ServiceName, service: &ServiceStatus, elapsed: Option<Duration>) -> String {
+    let mut text = format!("{name}: {}", state(service, &Look::PLAIN));
+    if let Some(elapsed) = elapsed.filter(|_| is_as_wanted(service)) {
+        text += &format!(" ({})", human::span(elapsed));
+    }
+    text.push('\n');
+    text
+}
+
+/// `✓ web  ready  1.2s`.
+fn resting_line(
+    name: &ServiceName,
+    width: usize,
+    service: &ServiceStatus,
+    elapsed: Duration,
+    look: &Look,
+) -> String {
+    let (style, sign) = match (is_as_wanted(service), look.has_unicode) {
+        (true, true) => (GOOD, "✓"),
+        (true, false) => (GOOD, "+"),
+        (false, true) => (BAD, "✗"),
+        (false, false) => (BAD, "x"),
+    };
+    format!(
+        "{} {} {} {}\n",
+        look.paint(style, sign),
+        look.paint(STRONG, &format!("{name:width$}")),
+        state(service, look),
+        look.paint(FAINT, &human::span(elapsed)),
+    )
+}
+
+/// The live lines.
+#[derive(Debug)]
+struct Live {
+    look: Look,
+    lines: MultiProgress,
+    shown: IndexMap<ServiceName, ProgressBar>,
+    /// What there is no room for: name and what its line would say.
+    waiting: IndexMap<ServiceName, (String, String)>,
+    /// Says how many are waiting.
+    more: Option<ProgressBar>,
+    room: usize,
+}
+
+impl Live {
+    fn new(look: Look) -> Self {
+        let height = terminal_size::terminal_size_of(std::io::stderr())
+            .map_or(24, |(_, height)| usize::from(height.0));
+        Self {
+            look,
+            lines: MultiProgress::new(),
+            shown: IndexMap::new(),
+            waiting: IndexMap::new(),
+            more: None,
+            // The line that counts the rest, and one for the cursor.
+            room: height.saturating_sub(3).max(1),
+        }
+    }
+
+    fn show(
+        &mut self,
+        name: &ServiceName,
+        width: usize,
+        service: &ServiceStatus,
+        is_same_state: bool,
+    ) {
+        let prefix = self.look.paint(STRONG, &format!("{name:width$}"));
+        let mut message = self
+            .look
+            .paint(state_style(service.state), service.state.word());
+        if let Some(reason) = &service.reason {
+            message += &format!(": {reason}");
+        }
+        match self.shown.get(name) {
+            Some(line) => {
+                line.set_message(message);
+                if !is_same_state {
+                    line.reset_elapsed();
+                }
+            }
+            None if self.shown.len() < self.room => self.add(name.clone(), prefix, message),
+            None => {
+                self.waiting.insert(name.clone(), (prefix, message));
+                self.count_waiting();
+            }
+        }
+    }
+
+    fn add(&mut self, name: ServiceName, prefix: String, message: String) {
+        let line = ProgressBar::new_spinner().with_style(line_style(&self.look));
+        let line = self.lines.insert(self.shown.len(), line);
+        line.set_prefix(prefix);
+        line.set_message(message);
+        line.enable_steady_tick(TICK);
+        self.shown.insert(name, line);
+    }
+
+    fn remove(&mut self, name: &ServiceName) {
+        self.waiting.shift_remove(name);
+        if let Some(line) = self.shown.shift_remove(name) {
+            line.finish_and_clear();
+            self.lines.remove(&line);
+            if let Some((name, (prefix, message))) = self.waiting.shift_remove_index(0) {
+                self.add(name, prefix, message);
+            }
+        }
+        self.count_waiting();
+    }
+
+    fn count_waiting(&mut self) {
+        if self.waiting.is_empty() {
+            if let Some(line) = self.more.take() {
+                line.finish_and_clear();
+                self.lines.remove(&line);
+            }
+            return;
+        }
+        let text = format!("  and {} more", self.waiting.len());
+        match &self.more {
+            Some(line) => line.set_message(text),
+            None => {
+                let line = self.lines.add(ProgressBar::new_spinner());
+                if let Ok(style) = ProgressStyle::with_template("{msg}") {
+                    line.set_style(style);
+                }
+                line.set_message(text);
+                line.tick();
+                self.more = Some(line);
+            }
+        }
+    }
+
+    fn print(&self, text: &str) {
+        for line in text.lines() {
+            let _ = self.lines.println(line);
+        }
+    }
+
+    fn clear(&mut self) {
+        for (_, line) in self.shown.drain(..) {
+            line.finish_and_clear();
+        }
+        if let Some(line) = self.more.take() {
+            line.finish_and_clear();
+        }
+        let _ = self.lines.clear();
+    }
+}
+
+fn line_style(look: &Look) -> ProgressStyle {
+    let ticks = if look.has_unicode {
+        "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "
+    } else {
+        "|/-\\ "
+    };
+    ProgressStyle::with_template("{spinner} {prefix} {elapsed:>5} {wide_msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+        .tick_chars(ticks)
+        .with_key(
+            "elapsed",
+            |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                // Writing into a line's buffer does not fail.
+                let _ = write!(out, "{:>5}", human::span(state.elapsed()));
+            },
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Goal;
+    use crate::render::status::tests::service;
+
+    fn lines(updates: &[(&str, StateWord, Option<&str>, bool)]) -> String {
+        let mut output = Vec::new();
+        let mut progress = Progress::new(Look::PLAIN, &mut output, []);
+        progress.know(
+            &ServiceName::new("kept").unwrap(),
+            &service(Goal::Up, StateWord::Ready),
+        );
+        for (name, state, reason, is_resting) in updates {
+            let mut service = service(Goal::Up, *state);
+            service.reason = reason.map(str::to_owned);
+            progress.update(&ServiceName::new(*name).unwrap(), &service, *is_resting);
+        }
+        drop(progress);
+        String::from_utf8(output).unwrap()
+    }
+
+    #[test]
+    fn a_pipe_gets_one_line_for_each_change_of_state() {
+        let text = lines(&[
+            ("kept", StateWord::Ready, None, true),
+            (
+                "web",
+                StateWord::Waiting,
+                Some("waits for `db` (ready)"),
+                false,
+            ),
+            (
+                "web",
+                StateWord::Waiting,
+                Some("waits for `x` (ready)"),
+                false,
+            ),
+            ("web", StateWord::Starting, None, false),
+            (
+                "web",
+                StateWord::Starting,
+                Some("connection refused"),
+                false,
+            ),
+            ("web", StateWord::Ready, None, true),
+            ("web", StateWord::Ready, None, true),
+            ("db", StateWord::Failed, Some("exited with 1"), true),
+        ]);
+        let text = regex::Regex::new(r"\([0-9.]+s\)")
+            .unwrap()
+            .replace_all(&text, "(TIME)");
+        assert_eq!(
+            text,
+            "web: waiting: waits for `db` (ready)\n\
+             web: starting\n\
+             web: ready (TIME)\n\
+             db: failed: exited with 1\n"
+        );
+    }
+
+    #[test]
+    fn what_outlives_its_stop_is_news() {
+        let text = lines(&[
+            ("web", StateWord::Stopping, Some("stop signal sent"), false),
+            ("web", StateWord::Stopping, Some("KILL sent"), false),
+            ("web", StateWord::Stopping, Some("KILL sent"), false),
+        ]);
+        assert_eq!(
+            text,
+            "web: stopping: stop signal sent\nweb: stopping: KILL sent\n"
+        );
+    }
+}
