@@ -108,13 +108,12 @@ impl<W: Write> Progress<W> {
 
     /// Shows text above whatever is live.
     pub fn print(&mut self, text: &str) {
-        match &self.live {
-            Some(live) => live.print(text),
+        if let Some(live) = &self.live {
+            live.print(text);
+        } else {
             // A progress line that cannot be shown is no reason to stop.
-            None => {
-                let _ = self.output.write_all(text.as_bytes());
-                let _ = self.output.flush();
-            }
+            let _ = self.output.write_all(text.as_bytes());
+            let _ = self.output.flush();
         }
     }
 
@@ -254,18 +253,17 @@ impl Live {
             return;
         }
         let text = format!("  and {} more", self.waiting.len());
-        match &self.more {
-            Some(line) => line.set_message(text),
-            None => {
-                let line = self.lines.add(ProgressBar::new_spinner());
-                if let Ok(style) = ProgressStyle::with_template("{msg}") {
-                    line.set_style(style);
-                }
-                line.set_message(text);
-                line.tick();
-                self.more = Some(line);
-            }
+        if let Some(line) = &self.more {
+            line.set_message(text);
+            return;
         }
+        let line = self.lines.add(ProgressBar::new_spinner());
+        if let Ok(style) = ProgressStyle::with_template("{msg}") {
+            line.set_style(style);
+        }
+        line.set_message(text);
+        line.tick();
+        self.more = Some(line);
     }
 
     fn print(&self, text: &str) {

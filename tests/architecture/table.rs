@@ -106,14 +106,15 @@ const TABLE: &[Row] = &[
     row(
         "machine",
         World::Pure,
-        &["graph", "plan", "manifest::model"],
+        &["graph", "plan", "change", "manifest::model"],
     ),
     row(
         "plan",
         World::Pure,
-        &["graph", "machine", "manifest::model"],
+        &["graph", "machine", "change", "manifest::model"],
     ),
     row("graph", World::Pure, &["manifest::model"]),
+    row("change", World::Pure, &["manifest::model"]),
     row("manifest", World::Pure, &[]),
     row("manifest::load", World::Shell, &["manifest"]),
     row("id", World::Pure, &[]),
