@@ -1,6 +1,7 @@
 //! baudbot: runs the services that one manifest declares on one Linux host.
 
 pub mod change;
+pub mod cli;
 pub mod control;
 pub mod cycle;
 pub mod exit;

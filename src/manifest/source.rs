@@ -64,6 +64,11 @@ impl Sources {
         &self.files[file.0]
     }
 
+    /// All files, in the order in which they were read.
+    pub fn iter(&self) -> impl Iterator<Item = &Source> {
+        self.files.iter()
+    }
+
     /// The path of this file.
     pub fn path(&self, file: FileId) -> &Path {
         &self.source(file).path

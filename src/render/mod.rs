@@ -7,6 +7,7 @@
 //! The words: lower case, no final period; the message says what is wrong, `help:` says what to type
 //! next; names stand in backticks in sentences, so that nothing depends on colour.
 
+pub mod config;
 pub mod diagnostics;
 pub mod failure;
 pub mod graph;

@@ -35,7 +35,7 @@ const fn row(module: &'static str, world: World, may_import: &'static [&'static 
 /// one seam. `lib.rs` is the empty module; it only declares.
 const TABLE: &[Row] = &[
     row("", World::Pure, &[]),
-    row("main", World::Shell, &["cli", "exit"]),
+    row("main", World::Shell, &["cli", "exit", "sys::pane"]),
     // The command line.
     row(
         "cli",

@@ -1,0 +1,47 @@
+//! `baudbot graph`.
+
+use clap::{Args, ValueEnum};
+
+use super::{Call, Failure, project};
+use crate::exit::ExitCode;
+use crate::graph::Graph;
+use crate::render::graph;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// How to write it
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For reading: services in the order in which they start, and what each needs
+    #[default]
+    Text,
+    /// For Graphviz
+    Dot,
+    /// For Markdown pages
+    Mermaid,
+    /// For programs
+    Json,
+}
+
+pub(super) fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let manifest = project::manifest(call)?;
+    let graph = Graph::new(&manifest).map_err(|cycle| Failure::of(&cycle))?;
+    let format = match arguments.json {
+        true => Format::Json,
+        false => arguments.format,
+    };
+    match format {
+        Format::Text => call.print(&graph::text(&manifest, &graph, &call.out))?,
+        Format::Dot => call.print(&graph::dot(&manifest, &graph))?,
+        Format::Mermaid => call.print(&graph::mermaid(&manifest, &graph))?,
+        Format::Json => call.print_json(&graph::json(&manifest, &graph))?,
+    }
+    Ok(ExitCode::Done)
+}

@@ -1,0 +1,238 @@
+//! `baudbot logs`.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use clap::Args;
+
+use super::{Call, Failure, project};
+use crate::exit::ExitCode;
+use crate::id::ServiceName;
+use crate::log_reader::{Line, Merged, Start, Watch, Woken};
+use crate::manifest::model::Manifest;
+use crate::plan::Selector;
+use crate::render::{human, log};
+use crate::store::Project;
+
+/// With `-f` and without `-n`, so many lines of the past are shown.
+const LINES_BEFORE_FOLLOWING: usize = 10;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Whose; all, when none is named
+    #[arg(value_name = "NAME|@GROUP")]
+    selection: Vec<Selector>,
+    /// Go on with what is printed from now on
+    #[arg(short, long)]
+    follow: bool,
+    /// Only the last lines [default: all; with --follow 10]
+    #[arg(short = 'n', long, value_name = "N")]
+    lines: Option<usize>,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let project = project::locate(call)?;
+    let mut shown = Shown {
+        call,
+        project: &project,
+        is_json: arguments.json,
+        services: services(call, &project, &arguments.selection)?,
+    };
+    let start = match (arguments.lines, arguments.follow) {
+        (Some(count), _) => Start::Last(count),
+        (None, true) => Start::Last(LINES_BEFORE_FOLLOWING),
+        (None, false) => Start::Oldest,
+    };
+    // What is written between reading and waiting must wake the wait, so the watch comes first.
+    let watch = match arguments.follow {
+        true => Some(watch(&project)?),
+        false => None,
+    };
+    let paths: Vec<_> = shown
+        .services
+        .iter()
+        .map(|name| project.log_file(name))
+        .collect();
+    let mut merged = Merged::open(&paths, start).map_err(|error| cannot_read(&error))?;
+    if watch.is_none() && !paths.iter().any(|path| path.exists()) {
+        return Err(nothing_logged(call, &project));
+    }
+    shown.print(&mut merged)?;
+    let Some(watch) = watch else {
+        return Ok(ExitCode::Done);
+    };
+    loop {
+        let woken = watch
+            .wait(io::stdout().as_fd())
+            .map_err(|error| Failure::system("cannot wait for more", &error))?;
+        match woken {
+            Woken::ReaderGone => return Err(Failure::ReaderGone),
+            Woken::Appeared if arguments.selection.is_empty() => shown.add_new(&mut merged)?,
+            Woken::Appeared | Woken::Written => {}
+        }
+        merged.refresh().map_err(|error| cannot_read(&error))?;
+        shown.print(&mut merged)?;
+    }
+}
+
+/// What is shown, and how.
+struct Shown<'a> {
+    call: &'a Call,
+    project: &'a Project,
+    is_json: bool,
+    /// In the order of the merged logs.
+    services: Vec<ServiceName>,
+}
+
+impl Shown<'_> {
+    /// Prints all that there is.
+    fn print(&self, merged: &mut Merged) -> Result<(), Failure> {
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        while let Some((index, line)) = merged.next_line().map_err(|error| cannot_read(&error))? {
+            out.write_all(self.line(index, &line).as_bytes())
+                .map_err(|error| Failure::output(&error))?;
+        }
+        out.flush().map_err(|error| Failure::output(&error))
+    }
+
+    fn line(&self, index: usize, line: &Line) -> String {
+        let name = &self.services[index];
+        if self.is_json {
+            return format!("{}\n", log::json(name, line));
+        }
+        let width = self.services.iter().map(|name| name.as_str().len()).max();
+        log::line(
+            name,
+            width.unwrap_or(0),
+            log::prefix_style(index),
+            line,
+            &self.call.out,
+        )
+    }
+
+    /// Takes in the logs of services that were not there before.
+    fn add_new(&mut self, merged: &mut Merged) -> Result<(), Failure> {
+        for name in logged(self.project)? {
+            if !self.services.contains(&name) {
+                merged
+                    .add(self.project.log_file(&name))
+                    .map_err(|error| cannot_read(&error))?;
+                self.services.push(name);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn cannot_read(error: &io::Error) -> Failure {
+    Failure::system("cannot read the logs", error)
+}
+
+fn watch(project: &Project) -> Result<Watch, Failure> {
+    let directory = project.log_dir();
+    Watch::new(&directory).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Failure::new(
+            ExitCode::NotRunning,
+            format!("nothing of project `{}` has ever run", project.name()),
+        )
+        .help("start it with `baudbot up`"),
+        _ => Failure::system(&format!("cannot watch {}", directory.display()), &error),
+    })
+}
+
+fn nothing_logged(call: &Call, project: &Project) -> Failure {
+    Failure::new(
+        ExitCode::NotRunning,
+        format!("nothing of project `{}` was logged yet", project.name()),
+    )
+    .help(format!("see what runs with `{}`", call.typed("status")))
+}
+
+/// The services that are meant: those of the manifest in its order, then those that are not declared
+/// any more and have left a log.
+fn services(
+    call: &Call,
+    project: &Project,
+    selection: &[Selector],
+) -> Result<Vec<ServiceName>, Failure> {
+    let manifest = project::manifest_if_any(call, project.name());
+    let mut known: Vec<ServiceName> = match &manifest {
+        Some(manifest) => manifest.services.keys().cloned().collect(),
+        None => Vec::new(),
+    };
+    for name in logged(project)? {
+        if !known.contains(&name) {
+            known.push(name);
+        }
+    }
+    if selection.is_empty() {
+        return Ok(known);
+    }
+    let mut chosen = BTreeSet::new();
+    for selector in selection {
+        let found = matching(selector, &known, manifest.as_ref());
+        if found.is_empty() {
+            return Err(unknown(selector, &known));
+        }
+        chosen.extend(found);
+    }
+    known.retain(|name| chosen.contains(name));
+    Ok(known)
+}
+
+fn matching(
+    selector: &Selector,
+    known: &[ServiceName],
+    manifest: Option<&Manifest>,
+) -> Vec<ServiceName> {
+    match (selector, manifest) {
+        (Selector::Service(wanted), _) => known
+            .iter()
+            .filter(|name| *name == wanted)
+            .cloned()
+            .collect(),
+        (Selector::Group(group), Some(manifest)) => manifest.members(group).cloned().collect(),
+        (Selector::Group(_), None) => Vec::new(),
+    }
+}
+
+fn unknown(selector: &Selector, known: &[ServiceName]) -> Failure {
+    let failure = Failure::new(
+        ExitCode::Usage,
+        match selector {
+            Selector::Service(name) => format!("no service is called `{name}`"),
+            Selector::Group(name) => format!("no service is in a group `{name}`"),
+        },
+    );
+    match (selector, known) {
+        (Selector::Service(_), [_, ..]) => {
+            failure.help(format!("there is {}", human::names(known)))
+        }
+        _ => failure,
+    }
+}
+
+/// The services that have left a log, by name.
+fn logged(project: &Project) -> Result<Vec<ServiceName>, Failure> {
+    let directory = project.log_dir();
+    let entries = match std::fs::read_dir(&directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(cannot_read(&error)),
+    };
+    let mut names: Vec<ServiceName> = entries
+        .filter_map(|entry| {
+            let name = entry.ok()?.file_name();
+            let name = Path::new(&name);
+            (name.extension()? == "log").then_some(())?;
+            ServiceName::new(name.file_stem()?.to_str()?).ok()
+        })
+        .collect();
+    names.sort();
+    Ok(names)
+}

@@ -1,0 +1,210 @@
+//! The command line: each command asks, renders and exits.
+//!
+//! A command is a file here with its clap type and a `run` that returns an [`ExitCode`] or a
+//! [`Failure`]. What it knows of the world comes through [`Call`]; what people read is made in
+//! [`crate::render`]. Data goes to standard output, the rest to standard error.
+
+mod call;
+mod config;
+mod failure;
+mod graph;
+mod init;
+mod logs;
+mod project;
+mod schema;
+mod validate;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::exit::ExitCode;
+use crate::id::ProjectName;
+use crate::render;
+use call::Call;
+use failure::Failure;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    what was asked for is true
+  1    a service failed, something survived, or the command could not do its work
+  2    the command line is wrong
+  3    nothing is running
+  4    --timeout passed; the work goes on
+  5    a service is blocked until somebody mends something
+  78   the manifest is wrong or missing
+  130  interrupted";
+
+/// Runs the services that one manifest declares, and proves that nothing is left when they stop.
+#[derive(Debug, Parser)]
+#[command(name = "baudbot", version, about, after_help = EXIT_CODES, propagate_version = true)]
+#[command(disable_help_subcommand = true)]
+struct Arguments {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+struct Options {
+    /// The manifest [default: baudbot.yaml here or in a parent, then manifests/baudbot.yaml]
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The project, where no manifest can be read [env: BAUDBOT_PROJECT]
+    #[arg(short, long, global = true, value_name = "NAME")]
+    project: Option<ProjectName>,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    color: ColorArgument,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum ColorArgument {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Everywhere
+    Always,
+    /// Nowhere
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what services printed
+    Logs(logs::Arguments),
+    /// Check the manifest and report every mistake in it
+    Validate(validate::Arguments),
+    /// Print the JSON Schema of the manifest, for editors
+    Schema,
+    /// Show the manifest as it is understood: defaults applied, everything resolved
+    Config(config::Arguments),
+    /// Show which service needs which
+    Graph(graph::Arguments),
+    /// Write a commented manifest to begin with
+    Init(init::Arguments),
+}
+
+/// The commands as clap sees them. `--file` may stand before or after the command's name; it is no
+/// global option of clap's since `logs -f` means to follow, and there only `--file` names a file.
+fn command() -> clap::Command {
+    let mut command = Arguments::command();
+    let file = command
+        .get_arguments()
+        .find(|argument| argument.get_id() == "file")
+        .cloned();
+    let names: Vec<String> = command
+        .get_subcommands()
+        .map(|one| one.get_name().to_owned())
+        .collect();
+    for (name, file) in names
+        .into_iter()
+        .filter_map(|name| Some((name, file.clone()?)))
+    {
+        command = command.mut_subcommand(name, |one| {
+            let is_taken = one
+                .get_arguments()
+                .any(|other| other.get_short() == Some('f'));
+            one.arg(if is_taken { file.short(None) } else { file })
+        });
+    }
+    command
+}
+
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
+    let matches = command().try_get_matches_from(arguments)?;
+    let mut arguments = Arguments::from_arg_matches(&matches)?;
+    let after_name = matches
+        .subcommand()
+        .and_then(|(_, one)| one.get_one::<PathBuf>("file"));
+    if let Some(file) = after_name {
+        arguments.options.file = Some(file.clone());
+    }
+    Ok(arguments)
+}
+
+/// Parses the arguments (the program's name first), runs the command and says how it ended.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match parse(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no errors, and a reader that went away is none either.
+            let is_error = error.use_stderr();
+            let _ = error.print();
+            return if is_error {
+                ExitCode::Usage
+            } else {
+                ExitCode::Done
+            };
+        }
+    };
+    let call = Call::new(arguments.options);
+    match dispatch(&call, arguments.command) {
+        Ok(code) => code,
+        Err(Failure::ReaderGone) => ExitCode::Done,
+        Err(Failure::Told(code)) => code,
+        Err(Failure::Error {
+            exit,
+            message,
+            help,
+        }) => {
+            call.note(&render::failure::failure(
+                &message,
+                help.as_deref(),
+                &call.err,
+            ));
+            exit
+        }
+    }
+}
+
+fn dispatch(call: &Call, command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Logs(arguments) => logs::run(call, &arguments),
+        Command::Validate(arguments) => validate::run(call, &arguments),
+        Command::Schema => schema::run(call),
+        Command::Config(arguments) => config::run(call, &arguments),
+        Command::Graph(arguments) => graph::run(call, &arguments),
+        Command::Init(arguments) => init::run(call, &arguments),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        command().debug_assert();
+    }
+
+    fn file_of(words: &[&str]) -> Option<PathBuf> {
+        let words = ["baudbot"].iter().chain(words).map(Into::into);
+        parse(words).unwrap().options.file
+    }
+
+    #[test]
+    fn the_file_may_stand_before_or_after_the_command() {
+        for words in [
+            &["-f", "x.yaml", "validate"][..],
+            &["validate", "-f", "x.yaml"],
+            &["--file=x.yaml", "logs", "-f"],
+            &["logs", "-f", "--file", "x.yaml"],
+        ] {
+            assert_eq!(file_of(words), Some("x.yaml".into()), "{words:?}");
+        }
+        assert_eq!(file_of(&["logs", "-f"]), None);
+    }
+
+    #[test]
+    fn the_help_lists_the_whole_table_of_exit_codes() {
+        let numbers: Vec<u8> = EXIT_CODES
+            .lines()
+            .filter_map(|line| line.split_whitespace().next()?.parse().ok())
+            .collect();
+        assert_eq!(numbers, ExitCode::ALL.map(ExitCode::number));
+    }
+}

@@ -1,0 +1,294 @@
+//! The resolved form, written in the language of the manifest: it can be loaded again.
+//!
+//! Every default stands there, every `${…}` is replaced, every path is absolute. Values of
+//! environment variables are secrets until somebody asks for them: those in `env` are masked, and so
+//! is any text into which the value of a variable was put.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::manifest::model::{
+    Cleanup, Command, Environment, Exit, Group, Manifest, Probe, Ready, Restart, Service,
+    TmuxServer,
+};
+
+/// What stands in the place of a value.
+pub const MASK: &str = "***";
+
+/// What of the manifest is shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'a> {
+    /// Whether the values of `env` are.
+    pub has_values: bool,
+    /// Texts that are masked wherever they occur.
+    pub secrets: &'a [String],
+}
+
+/// The manifest as a value, in the order in which people write manifests.
+pub fn value(manifest: &Manifest, shown: Shown<'_>) -> Value {
+    let mut whole = Map::new();
+    whole.insert("version".into(), json!(1));
+    whole.insert("project".into(), json!(manifest.project));
+    let server = match &manifest.tmux {
+        TmuxServer::Private => "private".into(),
+        TmuxServer::Default => "default".into(),
+        TmuxServer::Socket(path) => shown.text(&path.to_string_lossy()),
+    };
+    whole.insert("tmux".into(), json!({ "server": server }));
+    if !manifest.groups.is_empty() {
+        let groups: Map<String, Value> = manifest
+            .groups
+            .iter()
+            .map(|(name, one)| (name.to_string(), shown.group(one)))
+            .collect();
+        whole.insert("groups".into(), groups.into());
+    }
+    let services: Map<String, Value> = manifest
+        .services
+        .iter()
+        .map(|(name, one)| (name.to_string(), shown.service(one)))
+        .collect();
+    whole.insert("services".into(), services.into());
+    whole.into()
+}
+
+/// The value as YAML.
+///
+/// # Errors
+/// What the writer says; a value made by [`value`] has nothing that it could refuse.
+pub fn yaml(value: &Value) -> Result<String, serde_yaml::Error> {
+    serde_yaml::to_string(value)
+}
+
+impl Shown<'_> {
+    /// Text that the manifest would expand: its own `$` are doubled where they would mean something.
+    fn text(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for secret in self.secrets {
+            text = text.replace(secret.as_str(), MASK);
+        }
+        escaped(&text)
+    }
+
+    fn path(&self, path: &std::path::Path) -> String {
+        self.text(&path.to_string_lossy())
+    }
+
+    fn group(&self, group: &Group) -> Value {
+        let mut map = Map::new();
+        if let Some(description) = &group.description {
+            map.insert("description".into(), json!(description));
+        }
+        if let Some(strategy) = &group.cleanup {
+            map.insert("cleanup".into(), cleanup(strategy));
+        }
+        map.into()
+    }
+
+    fn service(&self, service: &Service) -> Value {
+        let mut map = Map::new();
+        let mut put = |key: &str, value: Value| {
+            map.insert(key.into(), value);
+        };
+        if let Some(description) = &service.description {
+            put("description", json!(description));
+        }
+        put("type", json!(service.kind.word()));
+        put("command", self.command(&service.command));
+        put("working_dir", json!(self.path(&service.working_dir)));
+        if let Some(umask) = service.umask {
+            put("umask", json!(format!("{umask:03o}")));
+        }
+        self.environment(&service.env, &mut put);
+        put("groups", json!(service.groups));
+        let depends_on: Map<String, Value> = service
+            .depends_on
+            .iter()
+            .map(|(name, edge)| {
+                let condition = edge.condition.word();
+                (name.to_string(), json!({ "condition": condition }))
+            })
+            .collect();
+        put("depends_on", depends_on.into());
+        if let Some(ready) = &service.ready {
+            put("ready", self.ready(ready));
+        }
+        put("restart", restart(&service.restart));
+        let timeout = span(service.stop.timeout);
+        put(
+            "stop",
+            json!({ "signal": service.stop.signal.0, "timeout": timeout }),
+        );
+        put("success_exit", exits(&service.success_exit));
+        put("cleanup", cleanup(&service.cleanup));
+        if let Some(session) = service.session() {
+            put("session", json!(session));
+        }
+        let log = &service.log;
+        put(
+            "log",
+            json!({ "max_size": size(log.max_size), "keep": log.keep }),
+        );
+        map.into()
+    }
+
+    fn command(&self, command: &Command) -> Value {
+        match command {
+            Command::Exec(argv) => argv.iter().map(|word| self.text(word)).collect(),
+            Command::Shell(text) => self.text(text).into(),
+        }
+    }
+
+    fn environment(&self, env: &Environment, put: &mut impl FnMut(&str, Value)) {
+        let set: Map<String, Value> = env
+            .set
+            .iter()
+            .map(|(name, value)| {
+                let value = if self.has_values {
+                    self.text(value)
+                } else {
+                    MASK.into()
+                };
+                (name.clone(), value.into())
+            })
+            .collect();
+        put("env", set.into());
+        let files: Vec<Value> = env
+            .files
+            .iter()
+            .map(|file| json!({ "path": self.path(&file.path), "required": file.required }))
+            .collect();
+        put("env_files", files.into());
+        // Their values are taken from the environment again.
+        put("env_inherit", env.inherited.keys().cloned().collect());
+        put("env_unset", json!(env.unset));
+    }
+
+    fn ready(&self, ready: &Ready) -> Value {
+        let asked = match &ready.probe {
+            Probe::Tcp { host, port } if host.contains(':') => {
+                self.text(&format!("[{host}]:{port}")).into()
+            }
+            Probe::Tcp { host, port } => self.text(&format!("{host}:{port}")).into(),
+            Probe::Http { url } => self.text(url).into(),
+            Probe::Unix { path } | Probe::File { path } => self.path(path).into(),
+            Probe::Exec { command } => self.command(command),
+            Probe::Log { pattern } => self.text(pattern).into(),
+        };
+        let mut map = Map::new();
+        map.insert(ready.probe.word().into(), asked);
+        map.insert("interval".into(), span(ready.interval).into());
+        let timeout = ready.timeout.map_or("never".into(), span);
+        map.insert("timeout".into(), timeout.into());
+        map.into()
+    }
+}
+
+fn restart(restart: &Restart) -> Value {
+    json!({
+        "policy": restart.policy,
+        "delay": span(restart.delay),
+        "factor": restart.factor,
+        "max_delay": span(restart.max_delay),
+        "jitter": restart.jitter,
+        "stable_after": span(restart.stable_after),
+        "max_failures": restart.max_failures.map_or(json!("never"), |most| json!(most)),
+        "no_retry_exit": exits(&restart.no_retry_exit),
+    })
+}
+
+fn exits(exits: &[Exit]) -> Value {
+    exits
+        .iter()
+        .map(|exit| match exit {
+            Exit::Code(code) => json!(code),
+            Exit::Signal(signal) => json!(signal_name(signal.0)),
+        })
+        .collect()
+}
+
+/// As `kill -l` says it. A signal without a name in the manifest has none here either.
+fn signal_name(number: i32) -> String {
+    nix::sys::signal::Signal::try_from(number)
+        .map_or_else(|_| number.to_string(), |signal| signal.as_str().to_owned())
+}
+
+fn cleanup(cleanup: &Cleanup) -> Value {
+    match cleanup {
+        Cleanup::Pgid => json!({ "strategy": "pgid" }),
+        // The prefix of an exact one is the session's own name, which is the default.
+        Cleanup::TmuxPrefix { exact: true, .. } => json!({ "strategy": "tmux-prefix" }),
+        Cleanup::TmuxPrefix { prefix, .. } => {
+            json!({ "strategy": "tmux-prefix", "prefix": prefix })
+        }
+    }
+}
+
+/// A span of time without loss, in one unit of the manifest.
+fn span(span: Duration) -> String {
+    let nanoseconds = span.as_nanos();
+    if nanoseconds.is_multiple_of(1_000_000_000) {
+        format!("{}s", span.as_secs())
+    } else if nanoseconds.is_multiple_of(1_000_000) {
+        format!("{}ms", span.as_millis())
+    } else {
+        let fraction = format!("{:06}", nanoseconds % 1_000_000);
+        format!("{}.{}ms", span.as_millis(), fraction.trim_end_matches('0'))
+    }
+}
+
+fn size(bytes: u64) -> String {
+    for (unit, factor) in [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
+        if bytes > 0 && bytes.is_multiple_of(factor) {
+            return format!("{}{unit}", bytes / factor);
+        }
+    }
+    format!("{bytes}B")
+}
+
+/// `$` doubled before `{` and `$`: there alone the manifest's language reads it.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        escaped.push(character);
+        if character == '$' && matches!(characters.peek(), Some('{' | '$')) {
+            escaped.push('$');
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dollars_are_doubled_where_they_would_mean_something() {
+        for (text, written) in [
+            ("$HOME costs 5$", "$HOME costs 5$"),
+            ("${HOME}", "$${HOME}"),
+            ("$$", "$$$"),
+            ("$${x}", "$$$${x}"),
+        ] {
+            assert_eq!(escaped(text), written);
+        }
+    }
+
+    #[test]
+    fn spans_and_sizes_lose_nothing() {
+        for (nanoseconds, text) in [
+            (0, "0s"),
+            (60_000_000_000, "60s"),
+            (1_500_000_000, "1500ms"),
+            (500_000, "0.5ms"),
+            (1_000_000_001, "1000.000001ms"),
+        ] {
+            assert_eq!(span(Duration::from_nanos(nanoseconds)), text);
+        }
+        for (bytes, text) in [(10 << 20, "10MiB"), (1 << 30, "1GiB"), (1000, "1000B")] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+}
