@@ -79,15 +79,16 @@ impl Change {
     }
 }
 
-/// What a service that is kept as it runs takes over from a new declaration: all that needs no new
-/// run. The rest stays what it was: the fields that made the process, and the environment's base,
-/// so that a restart by policy sees the same as the first start did.
-pub fn take_over(old: &Service, new: &Service) -> Service {
+/// What a service that is kept as it is takes over from a new declaration: all that needs no new
+/// run. The rest stays what it was: the fields that made the process; the probe, unless `is_ready`;
+/// and the environment's base, so that a restart by policy sees the same as the first start did.
+pub fn take_over(old: &Service, new: &Service, is_ready: bool) -> Service {
+    let ready = if is_ready { &new.ready } else { &old.ready };
     Service {
         description: new.description.clone(),
         groups: new.groups.clone(),
         depends_on: new.depends_on.clone(),
-        ready: new.ready.clone(),
+        ready: ready.clone(),
         restart: new.restart.clone(),
         stop: new.stop.clone(),
         success_exit: new.success_exit.clone(),

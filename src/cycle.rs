@@ -2,6 +2,7 @@
 //!
 //! The manifest's rules look for cycles before there is a model, the graph after; both ask here.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 
 use petgraph::algo::tarjan_scc;
@@ -10,12 +11,9 @@ use petgraph::graph::{DiGraph, NodeIndex};
 /// Finds a shortest cycle in each knot of `edges` (pairs of who needs and who is needed), as a path
 /// that starts and ends at the same name: `[a, b, a]`. An edge from a name to itself is a cycle.
 /// The result is the same for the same edges in the same order.
-pub fn find_cycles<'a, N: Ord + Clone>(
+pub fn find_cycles<'a, N: Ord + Clone + 'a>(
     edges: impl IntoIterator<Item = (&'a N, &'a N)>,
-) -> Vec<Vec<N>>
-where
-    N: 'a,
-{
+) -> Vec<Vec<N>> {
     let mut graph: DiGraph<&N, ()> = DiGraph::new();
     let mut nodes: BTreeMap<&N, NodeIndex> = BTreeMap::new();
     for (from, to) in edges {
@@ -67,8 +65,8 @@ fn shortest_cycle_through<N>(
                 path.reverse();
                 return Some(path);
             }
-            if !came_from.contains_key(&neighbor) {
-                came_from.insert(neighbor, node);
+            if let Entry::Vacant(unseen) = came_from.entry(neighbor) {
+                unseen.insert(node);
                 queue.push_back(neighbor);
             }
         }

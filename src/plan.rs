@@ -1,15 +1,19 @@
 //! Manifest + what runs + what is asked → ordered actions, each with its reason. Pure data.
 
+mod selection;
+mod step;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::change::Change;
 use crate::graph::Graph;
 use crate::id::{GroupName, ServiceName};
 use crate::machine::{Goal, StateWord};
 use crate::manifest::model::{Manifest, Service};
+use selection::select;
+use step::{restart_step, up_step};
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,76 +175,6 @@ pub fn plan(
     Ok(Plan { version: 1, waves })
 }
 
-/// The services that the selection names. For `Down` they may be held, declared or both.
-fn select(
-    order: Order,
-    selection: &[Selector],
-    manifest: &Manifest,
-    observed: &Observed,
-) -> Result<BTreeSet<ServiceName>, Vec<UnknownSelector>> {
-    let is_about_held = order == Order::Down;
-    let held = || observed.services.keys().filter(|_| is_about_held);
-    if selection.is_empty() && is_about_held {
-        return Ok(held().cloned().collect());
-    }
-    if selection.is_empty() {
-        return Ok(manifest.services.keys().cloned().collect());
-    }
-    let mut selected = BTreeSet::new();
-    let mut unknown: Vec<UnknownSelector> = Vec::new();
-    for selector in selection {
-        let mut found: Vec<&ServiceName> = match selector {
-            Selector::Service(name) => manifest
-                .services
-                .keys()
-                .chain(held())
-                .filter(|known| *known == name)
-                .collect(),
-            Selector::Group(group) => manifest
-                .members(group)
-                .chain(
-                    held().filter(|name| observed.services[*name].service.groups.contains(group)),
-                )
-                .collect(),
-        };
-        let is_known = match selector {
-            Selector::Service(_) => !found.is_empty(),
-            // A group may have no members.
-            Selector::Group(group) => !found.is_empty() || manifest.groups.contains_key(group),
-        };
-        selected.extend(found.drain(..).cloned());
-        let text = selector.to_string();
-        if !is_known && unknown.iter().all(|known| known.selector != text) {
-            let names = manifest
-                .services
-                .keys()
-                .chain(held())
-                .map(ToString::to_string);
-            let groups = manifest.groups.keys().map(|group| format!("@{group}"));
-            unknown.push(UnknownSelector {
-                similar: similar(&text, names.chain(groups)),
-                selector: text,
-            });
-        }
-    }
-    if unknown.is_empty() {
-        Ok(selected)
-    } else {
-        Err(unknown)
-    }
-}
-
-/// The nearest of `candidates`, if it is near enough to be what was meant.
-fn similar(text: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
-    let bare = |name: &str| name.trim_start_matches('@').to_lowercase();
-    let longest = text.chars().count().div_ceil(3).max(1);
-    candidates
-        .map(|name| (strsim::damerau_levenshtein(&bare(text), &bare(&name)), name))
-        .filter(|(distance, _)| *distance <= longest)
-        .min()
-        .map(|(_, name)| name)
-}
-
 /// The steps for `selected` and all that it needs, in the waves in which they start.
 fn starts(
     selected: &BTreeSet<ServiceName>,
@@ -252,159 +186,6 @@ fn starts(
         .iter()
         .map(|wave| wave.iter().map(&step).collect())
         .collect()
-}
-
-fn up_step(
-    name: &ServiceName,
-    selected: &BTreeSet<ServiceName>,
-    manifest: &Manifest,
-    graph: &Graph,
-    observed: &Observed,
-) -> Step {
-    let Some(held) = observed.services.get(name) else {
-        return new_step(name, selected, graph, "new");
-    };
-    let change = Change::between(&held.service, &manifest.services[name]);
-    let changed = || format!("changed: {}", list(change.fields()));
-    let needs_restart = change.needs_restart(held.state == StateWord::Ready);
-    let (action, reason) = match (held.state, held.goal) {
-        (StateWord::Ready | StateWord::Starting, _) if needs_restart => {
-            (Action::Restart, changed())
-        }
-        (StateWord::Ready | StateWord::Starting, Goal::Down) => {
-            (Action::Start, "was about to be stopped".into())
-        }
-        (StateWord::Waiting | StateWord::Completed, Goal::Up) if needs_restart => {
-            (Action::Start, changed())
-        }
-        (
-            StateWord::Ready | StateWord::Starting | StateWord::Waiting | StateWord::Completed,
-            Goal::Up,
-        ) => (Action::Keep, keep_reason(held.state, &change)),
-        (StateWord::Failed | StateWord::Backoff, _) => {
-            (Action::Start, with_reason("failed before", held))
-        }
-        (StateWord::Blocked, _) => (Action::Start, with_reason("was blocked", held)),
-        (StateWord::Stopping, _) => (Action::Start, "is being stopped".into()),
-        (StateWord::Inactive, _) | (StateWord::Waiting | StateWord::Completed, Goal::Down) => {
-            if held.was_started || !selected.contains(name) {
-                return new_step(name, selected, graph, "not running");
-            }
-            return new_step(name, selected, graph, "new");
-        }
-    };
-    Step {
-        action,
-        service: name.clone(),
-        reason,
-    }
-}
-
-fn restart_step(
-    name: &ServiceName,
-    selected: &BTreeSet<ServiceName>,
-    manifest: &Manifest,
-    graph: &Graph,
-    observed: &Observed,
-) -> Step {
-    let held = observed.services.get(name);
-    let change = held.map(|held| Change::between(&held.service, &manifest.services[name]));
-    let change = change.unwrap_or_default();
-    let has_run = held.is_some_and(|held| has_run(held.state));
-    let step = |action, reason| Step {
-        action,
-        service: name.clone(),
-        reason,
-    };
-    if selected.contains(name) {
-        let action = if has_run {
-            Action::Restart
-        } else {
-            Action::Start
-        };
-        return step(
-            action,
-            if change.is_empty() {
-                "asked".into()
-            } else {
-                format!("asked; changed: {}", list(change.fields()))
-            },
-        );
-    }
-    match held {
-        Some(held) if held.goal == Goal::Up && may_stay(held.state) => {
-            let reason = if change.needs_restart(held.state == StateWord::Ready) {
-                format!("not asked, though changed: {}", list(change.fields()))
-            } else {
-                keep_reason(held.state, &change)
-            };
-            step(Action::Keep, reason)
-        }
-        Some(_) | None => new_step(name, selected, graph, "not running"),
-    }
-}
-
-/// Whether there is a run, so that a new one means a restart.
-fn has_run(state: StateWord) -> bool {
-    match state {
-        StateWord::Starting | StateWord::Ready | StateWord::Stopping => true,
-        StateWord::Inactive
-        | StateWord::Blocked
-        | StateWord::Waiting
-        | StateWord::Backoff
-        | StateWord::Completed
-        | StateWord::Failed => false,
-    }
-}
-
-/// Whether what is needed in this state is left alone: it is as it should be or about to be.
-fn may_stay(state: StateWord) -> bool {
-    match state {
-        StateWord::Ready
-        | StateWord::Starting
-        | StateWord::Waiting
-        | StateWord::Completed
-        | StateWord::Stopping => true,
-        StateWord::Inactive | StateWord::Blocked | StateWord::Failed | StateWord::Backoff => false,
-    }
-}
-
-fn new_step(
-    name: &ServiceName,
-    selected: &BTreeSet<ServiceName>,
-    graph: &Graph,
-    reason: &str,
-) -> Step {
-    let reason = if selected.contains(name) {
-        reason.into()
-    } else {
-        let wanted = graph.dependencies_of(selected);
-        let dependents = graph.direct_dependents(name);
-        let dependents = dependents.into_iter().filter(|d| wanted.contains(*d));
-        format!("needed by {}", quoted_list(dependents))
-    };
-    Step {
-        action: Action::Start,
-        service: name.clone(),
-        reason,
-    }
-}
-
-fn keep_reason(state: StateWord, change: &Change) -> String {
-    if !change.is_empty() {
-        return format!("updated without restart: {}", list(change.fields()));
-    }
-    match state {
-        StateWord::Starting | StateWord::Waiting | StateWord::Stopping => {
-            format!("unchanged, {}", state.word())
-        }
-        StateWord::Completed => "unchanged, completed".into(),
-        StateWord::Ready
-        | StateWord::Inactive
-        | StateWord::Blocked
-        | StateWord::Backoff
-        | StateWord::Failed => "unchanged".into(),
-    }
 }
 
 /// What a full `up` stops, since the manifest no longer declares it.
@@ -484,17 +265,6 @@ fn held_graph(observed: &Observed) -> Graph {
 
 fn may_be_stopped(held: &ObservedService) -> bool {
     held.goal == Goal::Up || !held.state.is_down()
-}
-
-fn with_reason(text: &str, held: &ObservedService) -> String {
-    match &held.reason {
-        Some(reason) => format!("{text}: {reason}"),
-        None => text.into(),
-    }
-}
-
-fn list<'a>(fields: impl Iterator<Item = &'a str>) -> String {
-    fields.collect::<Vec<_>>().join(", ")
 }
 
 fn quoted_list<'a>(names: impl Iterator<Item = &'a ServiceName>) -> String {

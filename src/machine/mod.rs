@@ -43,6 +43,7 @@
 //! since a spawn may come to include waits. The shell then owes the answer all the same.
 
 mod backoff;
+mod consequence;
 mod interface;
 mod service;
 mod settle;
@@ -66,7 +67,7 @@ use service::{Node, State};
 use step::{Context, Input, Order};
 
 /// All services of a project, their goals and states.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Project {
     /// In the order of the manifest, what left the manifest last.
     nodes: IndexMap<ServiceName, Node>,

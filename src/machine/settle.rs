@@ -202,16 +202,26 @@ impl Project {
         }
     }
 
-    /// Forgets what the manifest no longer declares and nobody runs.
+    /// Forgets what the manifest no longer declares and nobody runs; but not before what needs it
+    /// is gone, since that may need others through it.
     fn drop_undeclared(&mut self, outcome: &mut Outcome) -> bool {
+        let may_go = |node: &Node| {
+            !node.is_declared && node.goal == Goal::Down && matches!(node.state, State::Down(_))
+        };
+        if !self.nodes.values().any(may_go) {
+            return false;
+        }
+        let mut needed = BTreeSet::new();
+        for node in self.nodes.values().filter(|node| node.run().is_some()) {
+            self.collect_needs(node, &mut needed);
+        }
         let before = self.nodes.len();
         self.nodes.retain(|name, node| {
-            let is_kept =
-                node.is_declared || node.goal == Goal::Up || !matches!(node.state, State::Down(_));
-            if !is_kept {
+            let is_dropped = may_go(node) && !needed.contains(name);
+            if is_dropped {
                 outcome.changed.insert(name.clone());
             }
-            is_kept
+            !is_dropped
         });
         self.nodes.len() != before
     }

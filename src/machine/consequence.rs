@@ -1,0 +1,266 @@
+//! What a step does once it is known to happen: how a run begins, how it is ended, and what comes
+//! after it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::change::{Change, take_over};
+use crate::id::RunId;
+use crate::machine::service::{Cause, Node, Row, Run, Stage, State, Why};
+use crate::machine::step::Context;
+use crate::machine::{Effect, Ended, Goal, StartFailure, backoff, text};
+use crate::manifest::model::{Exit, Policy, Service};
+use crate::time::Moment;
+
+/// How long the kernel has after KILL before the run counts as stuck. It is reached only by what
+/// cannot be killed at once: a process in uninterruptible sleep, or another user's.
+pub(super) const KILL_BOUND: Duration = Duration::from_secs(10);
+
+impl Node {
+    /// A new run of `service` is wanted; what went wrong before counts no more.
+    pub(super) fn start_afresh(&mut self, service: Arc<Service>) {
+        self.goal = Goal::Up;
+        self.declaration = service;
+        self.generation = self.generation.next();
+        self.restarts = 0;
+        self.row = Row::default();
+    }
+
+    pub(super) fn up_while_running(
+        &mut self,
+        state: State,
+        service: Arc<Service>,
+        is_restart: bool,
+        context: &mut Context<'_>,
+    ) -> State {
+        let is_ready = matches!(state, State::Ready { .. });
+        let change = Change::between(&self.declaration, &service);
+        if is_restart || change.needs_restart(is_ready) {
+            self.start_afresh(service);
+            return state;
+        }
+        let had_gone_down = self.goal == Goal::Down;
+        self.goal = Goal::Up;
+        let service = take_over(&self.declaration, &service, is_ready);
+        match self.declare(state, service, context) {
+            // Its deadline was suspended, and may have passed meanwhile.
+            State::Starting { run, last, .. } if had_gone_down => State::Starting {
+                give_up: give_up(&run.service, context.now),
+                run,
+                last,
+            },
+            state => state,
+        }
+    }
+
+    /// Keeps the run, if it is not about to be replaced, under this declaration.
+    pub(super) fn declare(
+        &mut self,
+        mut state: State,
+        service: Service,
+        context: &mut Context<'_>,
+    ) -> State {
+        if service == *self.declaration {
+            return state;
+        }
+        self.declaration = Arc::new(service);
+        match &mut state {
+            State::Spawning { run }
+            | State::Starting { run, .. }
+            | State::Ready { run, .. }
+            | State::Stopping { run, .. }
+                if run.generation == self.generation =>
+            {
+                run.service = Arc::clone(&self.declaration);
+                context.effects.push(Effect::Redeclare {
+                    run: run.id,
+                    service: Arc::clone(&run.service),
+                });
+            }
+            State::Down(_)
+            | State::Waiting
+            | State::Spawning { .. }
+            | State::Starting { .. }
+            | State::Ready { .. }
+            | State::Stopping { .. }
+            | State::Backoff { .. } => {}
+        }
+        state
+    }
+
+    pub(super) fn spawn(&self, id: RunId, context: &mut Context<'_>) -> State {
+        context.effects.push(Effect::Spawn {
+            run: id,
+            service: Arc::clone(&self.declaration),
+        });
+        State::Spawning {
+            run: Run {
+                id,
+                generation: self.generation,
+                service: Arc::clone(&self.declaration),
+            },
+        }
+    }
+
+    /// Nothing of `run` is left.
+    pub(super) fn after(&mut self, run: &Run, cause: Cause, context: &mut Context<'_>) -> State {
+        if self.goal == Goal::Down {
+            return State::Down(Why::Stopped);
+        }
+        if run.generation != self.generation {
+            return State::Waiting;
+        }
+        match cause {
+            Cause::Ordered => State::Waiting,
+            Cause::StartTimeout(why) => self.after_failure(why, None, context),
+            Cause::Ended(ended) => self.after_end(ended, context),
+        }
+    }
+
+    fn after_end(&mut self, ended: Ended, context: &mut Context<'_>) -> State {
+        let why = text::ended(ended);
+        let exit = match ended {
+            Ended::Exit(exit) => exit,
+            Ended::Unknown => return self.after_failure(why, None, context),
+        };
+        if exit != Exit::Code(0) && !self.declaration.success_exit.contains(&exit) {
+            return self.after_failure(why, Some(exit), context);
+        }
+        self.row.failures = 0;
+        if self.declaration.is_task() {
+            return State::Down(Why::Completed);
+        }
+        let restart = &self.declaration.restart;
+        match restart.policy {
+            Policy::Always if !restart.no_retry_exit.contains(&exit) => self.back_off(why, context),
+            Policy::Always | Policy::OnFailure | Policy::Never => State::Down(Why::EndedWell(why)),
+        }
+    }
+
+    pub(super) fn after_failed_spawn(
+        &mut self,
+        run: &Run,
+        failure: &StartFailure,
+        context: &mut Context<'_>,
+    ) -> State {
+        if self.is_unwanted(run) {
+            return self.after(run, Cause::Ordered, context);
+        }
+        let why = format!("{}: {}", failure.stage, failure.message);
+        if failure.is_blocked {
+            State::Down(Why::Blocked(why))
+        } else {
+            self.after_failure(why, None, context)
+        }
+    }
+
+    /// `exit`: how the leader ended, if that is what failed.
+    fn after_failure(
+        &mut self,
+        why: String,
+        exit: Option<Exit>,
+        context: &mut Context<'_>,
+    ) -> State {
+        self.row.failures = self.row.failures.saturating_add(1);
+        let restart = &self.declaration.restart;
+        if restart.policy == Policy::Never {
+            return State::Down(Why::Failed(why));
+        }
+        if exit.is_some_and(|exit| restart.no_retry_exit.contains(&exit)) {
+            let why = format!("{why}, which `restart.no_retry_exit` names");
+            return State::Down(Why::Failed(why));
+        }
+        if restart
+            .max_failures
+            .is_some_and(|most| self.row.failures >= most)
+        {
+            return State::Down(Why::Failed(text::gave_up(&why, self.row.failures)));
+        }
+        let why = text::failed_so_often(&why, self.row.failures, restart.max_failures);
+        self.back_off(why, context)
+    }
+
+    fn back_off(&mut self, why: String, context: &mut Context<'_>) -> State {
+        self.row.ends = self.row.ends.saturating_add(1);
+        let delay = backoff::delay(&self.declaration.restart, self.row.ends, context.jitter);
+        State::Backoff {
+            until: context.now + delay,
+            why,
+        }
+    }
+
+    pub(super) fn forget_failures_if_stable(&mut self, since: Moment, now: Moment) {
+        if now.since(since) >= self.declaration.restart.stable_after {
+            self.row = Row::default();
+        }
+    }
+}
+
+/// The command is executed: what is it ready by?
+pub(super) fn spawned(run: Run, now: Moment) -> State {
+    if run.service.is_task() {
+        // Its readiness is its completion, however long that takes.
+        return State::Starting {
+            run,
+            give_up: None,
+            last: None,
+        };
+    }
+    if run.service.ready.is_none() {
+        return State::Ready { run, since: now };
+    }
+    State::Starting {
+        give_up: give_up(&run.service, now),
+        run,
+        last: None,
+    }
+}
+
+fn give_up(service: &Service, now: Moment) -> Option<Moment> {
+    let timeout = service.ready.as_ref()?.timeout?;
+    (!service.is_task()).then(|| now + timeout)
+}
+
+/// Every run, one that ended by itself too, leaves through here: stragglers get the stop signal and
+/// the grace as well.
+pub(super) fn stop(run: Run, cause: Cause, context: &mut Context<'_>) -> State {
+    if context.is_hurried {
+        return kill(run, cause, context);
+    }
+    context.effects.push(Effect::Terminate {
+        service: run.service.name.clone(),
+        run: run.id,
+    });
+    let until = context.now + run.service.stop.timeout;
+    State::Stopping {
+        run,
+        stage: Stage::Grace { until },
+        cause,
+    }
+}
+
+pub(super) fn kill(run: Run, cause: Cause, context: &mut Context<'_>) -> State {
+    context.effects.push(Effect::Kill {
+        service: run.service.name.clone(),
+        run: run.id,
+    });
+    let until = context.now + KILL_BOUND;
+    State::Stopping {
+        run,
+        stage: Stage::Killed { until },
+        cause,
+    }
+}
+
+/// An order for a stuck service is a reason to try once more.
+pub(super) fn kill_again_if_stuck(
+    run: Run,
+    stage: Stage,
+    cause: Cause,
+    context: &mut Context<'_>,
+) -> State {
+    match stage {
+        Stage::Stuck { .. } => kill(run, cause, context),
+        Stage::Grace { .. } | Stage::Killed { .. } => State::Stopping { run, stage, cause },
+    }
+}

@@ -1,0 +1,77 @@
+//! From the names that people give to the services that they mean.
+
+use std::collections::BTreeSet;
+
+use crate::id::ServiceName;
+use crate::manifest::model::Manifest;
+use crate::plan::{Observed, Order, Selector, UnknownSelector};
+
+/// The services that the selection names. For `Down` they may be held, declared or both.
+pub(super) fn select(
+    order: Order,
+    selection: &[Selector],
+    manifest: &Manifest,
+    observed: &Observed,
+) -> Result<BTreeSet<ServiceName>, Vec<UnknownSelector>> {
+    let is_about_held = order == Order::Down;
+    let held = || observed.services.keys().filter(|_| is_about_held);
+    if selection.is_empty() && is_about_held {
+        return Ok(held().cloned().collect());
+    }
+    if selection.is_empty() {
+        return Ok(manifest.services.keys().cloned().collect());
+    }
+    let mut selected = BTreeSet::new();
+    let mut unknown: Vec<UnknownSelector> = Vec::new();
+    for selector in selection {
+        let mut found: Vec<&ServiceName> = match selector {
+            Selector::Service(name) => manifest
+                .services
+                .keys()
+                .chain(held())
+                .filter(|known| *known == name)
+                .collect(),
+            Selector::Group(group) => manifest
+                .members(group)
+                .chain(
+                    held().filter(|name| observed.services[*name].service.groups.contains(group)),
+                )
+                .collect(),
+        };
+        let is_known = match selector {
+            Selector::Service(_) => !found.is_empty(),
+            // A group may have no members.
+            Selector::Group(group) => !found.is_empty() || manifest.groups.contains_key(group),
+        };
+        selected.extend(found.drain(..).cloned());
+        let text = selector.to_string();
+        if !is_known && unknown.iter().all(|known| known.selector != text) {
+            let names = manifest
+                .services
+                .keys()
+                .chain(held())
+                .map(ToString::to_string);
+            let groups = manifest.groups.keys().map(|group| format!("@{group}"));
+            unknown.push(UnknownSelector {
+                similar: similar(&text, names.chain(groups)),
+                selector: text,
+            });
+        }
+    }
+    if unknown.is_empty() {
+        Ok(selected)
+    } else {
+        Err(unknown)
+    }
+}
+
+/// The nearest of `candidates`, if it is near enough to be what was meant.
+fn similar(text: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
+    let bare = |name: &str| name.trim_start_matches('@').to_lowercase();
+    let longest = text.chars().count().div_ceil(3).max(1);
+    candidates
+        .map(|name| (strsim::damerau_levenshtein(&bare(text), &bare(&name)), name))
+        .filter(|(distance, _)| *distance <= longest)
+        .min()
+        .map(|(_, name)| name)
+}

@@ -1,0 +1,175 @@
+//! What `up` and `restart` do to one service, and why.
+
+use std::collections::BTreeSet;
+
+use crate::change::Change;
+use crate::graph::Graph;
+use crate::id::ServiceName;
+use crate::machine::{Goal, StateWord};
+use crate::manifest::model::Manifest;
+use crate::plan::{Action, Observed, ObservedService, Step, quoted_list};
+
+pub(super) fn up_step(
+    name: &ServiceName,
+    selected: &BTreeSet<ServiceName>,
+    manifest: &Manifest,
+    graph: &Graph,
+    observed: &Observed,
+) -> Step {
+    let Some(held) = observed.services.get(name) else {
+        return new_step(name, selected, graph, "new");
+    };
+    let change = Change::between(&held.service, &manifest.services[name]);
+    let changed = || format!("changed: {}", list(change.fields()));
+    let needs_restart = change.needs_restart(held.state == StateWord::Ready);
+    let (action, reason) = match (held.state, held.goal) {
+        (StateWord::Ready | StateWord::Starting, _) if needs_restart => {
+            (Action::Restart, changed())
+        }
+        (StateWord::Ready | StateWord::Starting, Goal::Down) => {
+            (Action::Start, "was about to be stopped".into())
+        }
+        (StateWord::Waiting | StateWord::Completed, Goal::Up) if needs_restart => {
+            (Action::Start, changed())
+        }
+        (
+            StateWord::Ready | StateWord::Starting | StateWord::Waiting | StateWord::Completed,
+            Goal::Up,
+        ) => (Action::Keep, keep_reason(held.state, &change)),
+        (StateWord::Failed | StateWord::Backoff, _) => {
+            (Action::Start, with_reason("failed before", held))
+        }
+        (StateWord::Blocked, _) => (Action::Start, with_reason("was blocked", held)),
+        (StateWord::Stopping, _) => (Action::Start, "is being stopped".into()),
+        (StateWord::Inactive, _) | (StateWord::Waiting | StateWord::Completed, Goal::Down) => {
+            if held.was_started || !selected.contains(name) {
+                return new_step(name, selected, graph, "not running");
+            }
+            return new_step(name, selected, graph, "new");
+        }
+    };
+    Step {
+        action,
+        service: name.clone(),
+        reason,
+    }
+}
+
+pub(super) fn restart_step(
+    name: &ServiceName,
+    selected: &BTreeSet<ServiceName>,
+    manifest: &Manifest,
+    graph: &Graph,
+    observed: &Observed,
+) -> Step {
+    let held = observed.services.get(name);
+    let change = held.map(|held| Change::between(&held.service, &manifest.services[name]));
+    let change = change.unwrap_or_default();
+    let has_run = held.is_some_and(|held| has_run(held.state));
+    let step = |action, reason| Step {
+        action,
+        service: name.clone(),
+        reason,
+    };
+    if selected.contains(name) {
+        let action = if has_run {
+            Action::Restart
+        } else {
+            Action::Start
+        };
+        return step(
+            action,
+            if change.is_empty() {
+                "asked".into()
+            } else {
+                format!("asked; changed: {}", list(change.fields()))
+            },
+        );
+    }
+    match held {
+        Some(held) if held.goal == Goal::Up && may_stay(held.state) => {
+            let reason = if change.needs_restart(held.state == StateWord::Ready) {
+                format!("not asked, though changed: {}", list(change.fields()))
+            } else {
+                keep_reason(held.state, &change)
+            };
+            step(Action::Keep, reason)
+        }
+        // What is needed and not there gets what `up` would do about it.
+        Some(_) | None => up_step(name, selected, manifest, graph, observed),
+    }
+}
+
+/// Whether there is a run, so that a new one means a restart.
+fn has_run(state: StateWord) -> bool {
+    match state {
+        StateWord::Starting | StateWord::Ready | StateWord::Stopping => true,
+        StateWord::Inactive
+        | StateWord::Blocked
+        | StateWord::Waiting
+        | StateWord::Backoff
+        | StateWord::Completed
+        | StateWord::Failed => false,
+    }
+}
+
+/// Whether what is needed in this state is left alone: it is as it should be or about to be.
+fn may_stay(state: StateWord) -> bool {
+    match state {
+        StateWord::Ready
+        | StateWord::Starting
+        | StateWord::Waiting
+        | StateWord::Completed
+        | StateWord::Stopping => true,
+        StateWord::Inactive | StateWord::Blocked | StateWord::Failed | StateWord::Backoff => false,
+    }
+}
+
+fn new_step(
+    name: &ServiceName,
+    selected: &BTreeSet<ServiceName>,
+    graph: &Graph,
+    reason: &str,
+) -> Step {
+    let reason = if selected.contains(name) {
+        reason.into()
+    } else {
+        let wanted = graph.dependencies_of(selected);
+        let dependents = graph.direct_dependents(name);
+        let dependents = dependents.into_iter().filter(|d| wanted.contains(*d));
+        format!("needed by {}", quoted_list(dependents))
+    };
+    Step {
+        action: Action::Start,
+        service: name.clone(),
+        reason,
+    }
+}
+
+fn keep_reason(state: StateWord, change: &Change) -> String {
+    if !change.is_empty() {
+        return format!("updated without restart: {}", list(change.fields()));
+    }
+    match state {
+        StateWord::Starting | StateWord::Waiting | StateWord::Stopping => {
+            format!("unchanged, {}", state.word())
+        }
+        StateWord::Completed => "unchanged, completed".into(),
+        StateWord::Ready
+        | StateWord::Inactive
+        | StateWord::Blocked
+        | StateWord::Backoff
+        | StateWord::Failed => "unchanged".into(),
+    }
+}
+
+fn with_reason(text: &str, held: &ObservedService) -> String {
+    match &held.reason {
+        Some(reason) => format!("{text}: {reason}"),
+        None => text.into(),
+    }
+}
+
+fn list<'a>(fields: impl Iterator<Item = &'a str>) -> String {
+    fields.collect::<Vec<_>>().join(", ")
+}

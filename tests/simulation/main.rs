@@ -1,0 +1,19 @@
+//! The machine, the plan and the graph together, in lives at random and by hand, with no process
+//! and no real time.
+//!
+//! How many lives are lived is set by `PROPTEST_CASES`. A life that breaks a rule is printed with
+//! its seed, shrunk, and with the trace of all that happened; `BAUDBOT_LIFE=SEED` lives that one
+//! life only. What was broken once stands in `named`.
+
+#![expect(
+    unreachable_pub,
+    missing_docs,
+    reason = "a test binary has no readers outside"
+)]
+
+mod declare;
+mod fake;
+mod life;
+mod oracle;
+mod random_lives;
+mod world;
