@@ -1,18 +1,36 @@
 //! The only I/O of the manifest: finds files, reads them, follows includes, reads env files.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use super::environment::EnvironmentError;
+use super::check::{self, Document, Input, Texts};
+use super::deserialize::deserialize;
+use super::diagnostic::Diagnostic;
+use super::environment::{self, EnvironmentError};
+use super::field::Field;
 use super::model::Environment;
-use super::{Context, Loaded};
+use super::raw::{self, OneOrMany};
+use super::source::{FileId, Sources, Span};
+use super::yaml::{self, Data, Meaning, Node};
+use super::{Context, Loaded, dotenv};
 use crate::id::ProjectName;
+
+/// The name of a manifest.
+const FILE_NAME: &str = "baudbot.yaml";
+/// The largest file, in bytes; the real host's manifest has some ten thousand.
+const LARGEST_FILE: u64 = 1 << 20;
+/// How many files a manifest may be made of.
+const MOST_FILES: usize = 256;
 
 /// Why there is no manifest to load, or no project name in it.
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
     /// Neither here nor above.
-    #[error("no baudbot.yaml in {} or a directory above it", .start.display())]
+    #[error("no {FILE_NAME} in {} or a directory above it", .start.display())]
     NotFound {
         /// Where the search began.
         start: PathBuf,
@@ -40,14 +58,450 @@ pub enum FindError {
 ///
 /// # Errors
 /// [`FindError::NotFound`].
-pub fn find(_start: &Path) -> Result<PathBuf, FindError> {
-    todo!()
+pub fn find(start: &Path) -> Result<PathBuf, FindError> {
+    let not_found = || FindError::NotFound {
+        start: start.to_owned(),
+    };
+    let absolute = std::path::absolute(start).map_err(|_| not_found())?;
+    let in_manifests = Path::new("manifests").join(FILE_NAME);
+    [Path::new(FILE_NAME), &in_manifests]
+        .into_iter()
+        .flat_map(|name| {
+            absolute
+                .ancestors()
+                .map(move |directory| directory.join(name))
+        })
+        .find(|candidate| candidate.is_file())
+        .ok_or_else(not_found)
 }
 
 /// Loads the manifest `file` and all that it includes, checks everything and resolves it. Never
 /// panics; whatever is wrong is among the diagnostics.
-pub fn load(_file: &Path, _context: &Context<'_>) -> Loaded {
-    todo!()
+pub fn load(file: &Path, context: &Context<'_>) -> Loaded {
+    let mut loader = Loader {
+        context,
+        sources: Sources::default(),
+        documents: Vec::new(),
+        diagnostics: Vec::new(),
+        is_complete: true,
+        seen: BTreeSet::new(),
+    };
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    loader.file(&file, &mut Vec::new(), None);
+    let Loader {
+        sources,
+        documents,
+        mut diagnostics,
+        is_complete,
+        ..
+    } = loader;
+    let manifest = if documents.is_empty() {
+        None
+    } else {
+        let project = project_of(&documents[0].raw, &file, &mut diagnostics);
+        let cache = RefCell::new(HashMap::new());
+        let input = Input {
+            file: &file,
+            documents: &documents,
+            is_complete,
+            context,
+            sources: &sources,
+            read_env_file: &|path| {
+                let mut cache = cache.borrow_mut();
+                cache
+                    .entry(path.to_owned())
+                    .or_insert_with(|| read_env_file(path))
+                    .clone()
+            },
+        };
+        project.map(|project| check::check(&input, project, &mut diagnostics))
+    };
+    let diagnostics = tidy(diagnostics, &sources);
+    let is_valid = !diagnostics.iter().any(Diagnostic::is_error);
+    Loaded {
+        manifest: manifest.filter(|_| is_valid),
+        diagnostics,
+        sources,
+    }
+}
+
+/// The name of the project; `None` when there is none, which has been reported then.
+fn project_of(
+    raw: &raw::Manifest,
+    file: &Path,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<ProjectName> {
+    if let Some(written) = raw.project.written() {
+        return ProjectName::new(written.value.as_str())
+            .map_err(|error| {
+                diagnostics.push(check::bad_name(
+                    "project",
+                    &written.value,
+                    written.span,
+                    &error,
+                ));
+            })
+            .ok()
+            .or_else(placeholder);
+    }
+    if matches!(raw.project, Field::Unfit(_)) {
+        return placeholder();
+    }
+    check::default_project(file).or_else(|| {
+        let message = "the manifest does not name its project, and neither does its directory";
+        diagnostics.push(
+            Diagnostic::error("missing_project", message)
+                .help("add `project: NAME` at the top level"),
+        );
+        placeholder()
+    })
+}
+
+/// Stands for a project's name that was reported as unfit, so that the rest can be checked.
+fn placeholder() -> Option<ProjectName> {
+    ProjectName::new("project").ok()
+}
+
+/// Sorts by place, drops what was said before (a value of `defaults` is looked at for each service),
+/// and shortens each label to one line.
+fn tidy(diagnostics: Vec<Diagnostic>, sources: &Sources) -> Vec<Diagnostic> {
+    let mut told = BTreeSet::new();
+    let mut tidied: Vec<Diagnostic> = diagnostics
+        .into_iter()
+        .map(|mut diagnostic| {
+            for label in &mut diagnostic.labels {
+                let text = sources.text(label.span);
+                let first_line = text.lines().next().unwrap_or_default().trim_end();
+                label.span.end = label.span.start + first_line.len();
+            }
+            diagnostic
+        })
+        .filter(|diagnostic| {
+            let span = diagnostic.labels.first().map(|label| label.span);
+            // Several mistakes of one text may share its place.
+            let is_of_a_text = matches!(
+                diagnostic.code,
+                "unset_variable" | "required_variable" | "bad_expansion" | "no_exports"
+            );
+            let message = (is_of_a_text || span.is_none()).then(|| diagnostic.message.clone());
+            told.insert((diagnostic.code, span, message))
+        })
+        .collect();
+    tidied.sort_by_key(|diagnostic| diagnostic.labels.first().map(|label| label.span));
+    tidied
+}
+
+struct Loader<'a> {
+    context: &'a Context<'a>,
+    sources: Sources,
+    documents: Vec<Document>,
+    diagnostics: Vec<Diagnostic>,
+    is_complete: bool,
+    /// The files that were read, by their canonical paths.
+    seen: BTreeSet<PathBuf>,
+}
+
+/// A file on the way from the manifest to the one that is being read.
+struct Including {
+    canonical: PathBuf,
+    path: PathBuf,
+}
+
+impl Loader<'_> {
+    /// Reads a file and what it includes. `from` is where it is included.
+    fn file(&mut self, path: &Path, chain: &mut Vec<Including>, from: Option<Span>) {
+        let canonical = match std::fs::canonicalize(path) {
+            Ok(canonical) => canonical,
+            Err(error) => return self.unreadable(path, from, &error),
+        };
+        if let Some(at) = chain.iter().position(|one| one.canonical == canonical) {
+            self.include_cycle(&chain[at..], path, from);
+            return;
+        }
+        if !self.seen.insert(canonical.clone()) {
+            // Included from two sides: it counts once.
+            return;
+        }
+        if self.seen.len() > MOST_FILES {
+            self.is_complete = false;
+            let diagnostic = Diagnostic::error(
+                "too_many_files",
+                format!("the manifest includes more than {MOST_FILES} files"),
+            );
+            self.push_at(diagnostic, from, "one too many");
+            return;
+        }
+        let text = match read_text(path) {
+            Ok(text) => text,
+            Err(ReadError::Io(error)) => return self.unreadable(path, from, &error),
+            Err(ReadError::NotRegular) => {
+                self.is_complete = false;
+                let diagnostic = Diagnostic::error(
+                    "not_a_file",
+                    format!("{} is not a regular file", path.display()),
+                )
+                .help("a manifest is a file of text");
+                return self.push_at(diagnostic, from, "included here");
+            }
+            Err(ReadError::TooLarge) => {
+                self.is_complete = false;
+                let diagnostic = Diagnostic::error(
+                    "too_large",
+                    format!("{} is larger than 1 MiB", path.display()),
+                )
+                .help("a manifest is some kilobytes long; `include` splits one");
+                return self.push_at(diagnostic, from, "included here");
+            }
+            Err(ReadError::NotUtf8 { lossy, at }) => {
+                self.is_complete = false;
+                let file = self.sources.add(path, lossy);
+                self.diagnostics
+                    .push(not_utf8(&self.sources, file, path, at));
+                return;
+            }
+        };
+        self.writable(path);
+        let file = self.sources.add(path, text);
+        let Some(raw) = self.parse(file) else {
+            self.is_complete = false;
+            return;
+        };
+        let is_torn =
+            matches!(raw.services, Field::Unfit(_)) || matches!(raw.groups, Field::Unfit(_));
+        self.is_complete &= !is_torn;
+        let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
+        let includes = self.includes(&raw, &directory);
+        self.documents.push(Document {
+            file,
+            directory,
+            raw,
+        });
+        chain.push(Including {
+            canonical,
+            path: path.to_owned(),
+        });
+        for (include, span) in includes {
+            self.file(&include, chain, Some(span));
+        }
+        chain.pop();
+    }
+
+    fn parse(&mut self, file: FileId) -> Option<raw::Manifest> {
+        let text = Rc::<str>::from(&*self.sources.source(file).text);
+        let at = |start: usize, length: usize| Span {
+            file,
+            start,
+            end: start + length,
+        };
+        if text.starts_with('\u{feff}') {
+            self.diagnostics.push(
+                Diagnostic::error("byte_order_mark", "the file begins with a byte order mark")
+                    .label(at(0, 3), "U+FEFF, which cannot be seen")
+                    .help("save the file as UTF-8 without a byte order mark"),
+            );
+        }
+        let control = text
+            .char_indices()
+            .find(|(_, c)| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\u{85}'));
+        if let Some((start, c)) = control {
+            self.diagnostics.push(
+                Diagnostic::error(
+                    "control_character",
+                    format!("the file holds the control character U+{:04X}", c as u32),
+                )
+                .label(at(start, c.len_utf8()), "cannot be seen")
+                .help("remove it; within double quotes it can be written as an escape"),
+            );
+            return None;
+        }
+        let before = self.diagnostics.len();
+        let node = yaml::parse(&text, file, &mut self.diagnostics);
+        let is_empty = node.as_ref().is_none_or(|node| is_nothing(node));
+        if is_empty {
+            if self.diagnostics.len() == before {
+                self.diagnostics.push(
+                    Diagnostic::error("empty_manifest", "the manifest is empty")
+                        .label(at(0, 0), "nothing in it")
+                        .help(
+                            "the shortest is `version: 1`; `baudbot init` writes one to begin with",
+                        ),
+                );
+            }
+            return None;
+        }
+        deserialize(node.as_deref()?, &mut self.diagnostics)
+    }
+
+    /// What a file includes, as paths.
+    fn includes(&mut self, raw: &raw::Manifest, directory: &Path) -> Vec<(PathBuf, Span)> {
+        let Some(written) = raw.include.written() else {
+            if !raw.include.is_absent() {
+                self.is_complete = false;
+            }
+            return Vec::new();
+        };
+        let nothing = BTreeMap::new();
+        let facts = BTreeMap::new();
+        let texts = Texts {
+            sources: &self.sources,
+            is_service: &|_| false,
+            variables: &nothing,
+            fallback: &self.context.environment,
+            facts: &facts,
+            directory,
+        };
+        let items = OneOrMany::items(written);
+        let includes: Vec<(PathBuf, Span)> = items
+            .iter()
+            .filter_map(|&(text, span)| {
+                let path = texts.path(text, span, "`include`", &mut self.diagnostics)?;
+                Some((path, span))
+            })
+            .collect();
+        let is_whole = match &written.value {
+            OneOrMany::One(_) => includes.len() == 1,
+            OneOrMany::Many(all) => includes.len() == all.len(),
+        };
+        self.is_complete &= is_whole;
+        includes
+    }
+
+    fn unreadable(&mut self, path: &Path, from: Option<Span>, error: &std::io::Error) {
+        self.is_complete = false;
+        let shown = path.display();
+        let is_missing = error.kind() == std::io::ErrorKind::NotFound;
+        let has_wildcard = path.to_string_lossy().contains(['*', '?', '[']);
+        let diagnostic = match from {
+            Some(_) if is_missing => Diagnostic::error(
+                "include_not_found",
+                format!("`include` finds nothing at {shown}"),
+            )
+            .help(if has_wildcard {
+                "`include` takes plain paths, without wildcards, relative to the file that it stands in"
+            } else {
+                "the path is relative to the file that it stands in"
+            }),
+            _ if is_missing => {
+                Diagnostic::error("not_found", format!("there is no manifest at {shown}"))
+                    .help("`baudbot init` writes one; `--file` names another")
+            }
+            _ => Diagnostic::error("unreadable", format!("cannot read {shown}: {error}")),
+        };
+        let label = if is_missing {
+            "does not exist"
+        } else {
+            "cannot be read"
+        };
+        self.push_at(diagnostic, from, label);
+    }
+
+    fn include_cycle(&mut self, chain: &[Including], path: &Path, from: Option<Span>) {
+        let names: Vec<String> = chain
+            .iter()
+            .map(|one| one.path.as_path())
+            .chain([path])
+            .map(|path| {
+                let name = path.file_name().unwrap_or(path.as_os_str());
+                format!("`{}`", name.to_string_lossy())
+            })
+            .collect();
+        let message = if chain.len() == 1 {
+            format!("{} includes itself", names[0])
+        } else {
+            format!("files include each other: {}", names.join(" -> "))
+        };
+        let diagnostic = Diagnostic::error("include_cycle", message).help("remove this include");
+        self.push_at(diagnostic, from, "leads back to where it comes from");
+    }
+
+    fn push_at(&mut self, diagnostic: Diagnostic, from: Option<Span>, label: &str) {
+        self.diagnostics.push(match from {
+            Some(span) => diagnostic.label(span, label),
+            None => diagnostic,
+        });
+    }
+
+    /// Whoever can write the manifest decides what runs. That is refused to root, and told to others.
+    fn writable(&mut self, path: &Path) {
+        let writers = |path: &Path| {
+            let metadata = std::fs::metadata(path).ok()?;
+            let mode = metadata.mode();
+            let is_sticky = metadata.is_dir() && mode & 0o1000 != 0;
+            // A group of one's own, as many systems give to each user, is not others.
+            let is_own_group = metadata.gid() == metadata.uid();
+            match mode {
+                _ if is_sticky => None,
+                mode if mode & 0o002 != 0 => Some("everybody"),
+                mode if mode & 0o020 != 0 && !is_own_group => Some("its group"),
+                _ => None,
+            }
+        };
+        let directory = path.parent().unwrap_or(path);
+        let found = [path, directory]
+            .into_iter()
+            .find_map(|path| Some((path, writers(path)?)));
+        let Some((path, who)) = found else { return };
+        let message = format!(
+            "{who} can write to {}, and so decide what runs",
+            path.display()
+        );
+        let diagnostic = if self.context.is_root {
+            Diagnostic::error("writable_by_others", message)
+        } else {
+            Diagnostic::warning("writable_by_others", message)
+        };
+        let help = format!("`chmod go-w {}`", path.display());
+        self.diagnostics.push(diagnostic.help(help));
+    }
+}
+
+fn is_nothing(node: &Node) -> bool {
+    matches!(&node.data, Data::Scalar(scalar) if scalar.meaning == Meaning::Null)
+}
+
+fn not_utf8(sources: &Sources, file: FileId, path: &Path, at: usize) -> Diagnostic {
+    let is_wide = at == 0 && sources.source(file).text.contains('\0');
+    let span = Span {
+        file,
+        start: at,
+        end: at + '\u{fffd}'.len_utf8(),
+    };
+    Diagnostic::error("not_utf8", format!("{} is not UTF-8", path.display()))
+        .label(
+            span,
+            if is_wide {
+                "this looks like UTF-16"
+            } else {
+                "not UTF-8 from here on"
+            },
+        )
+        .help("save the file as UTF-8")
+}
+
+enum ReadError {
+    Io(std::io::Error),
+    NotRegular,
+    TooLarge,
+    NotUtf8 { lossy: String, at: usize },
+}
+
+/// Reads a regular file whole, within bounds: a FIFO could keep us waiting for ever.
+fn read_text(path: &Path) -> Result<String, ReadError> {
+    let metadata = std::fs::metadata(path).map_err(ReadError::Io)?;
+    if !metadata.is_file() {
+        return Err(ReadError::NotRegular);
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes))
+        .map_err(ReadError::Io)?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(ReadError::TooLarge);
+    }
+    String::from_utf8(bytes).map_err(|error| ReadError::NotUtf8 {
+        at: error.utf8_error().valid_up_to(),
+        lossy: String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    })
 }
 
 /// The project's name, although the rest of the manifest may be broken: `down`, `status` and `logs`
@@ -58,8 +512,58 @@ pub fn load(_file: &Path, _context: &Context<'_>) -> Loaded {
 ///
 /// # Errors
 /// When the file cannot be read, or a name can be told neither from it nor from its place.
-pub fn project_name(_file: &Path) -> Result<ProjectName, FindError> {
-    todo!()
+pub fn project_name(file: &Path) -> Result<ProjectName, FindError> {
+    let unreadable = |source| FindError::Unreadable {
+        file: file.to_owned(),
+        source,
+    };
+    let no_project = |reason: String| FindError::NoProject {
+        file: file.to_owned(),
+        reason,
+    };
+    let absolute = std::path::absolute(file).map_err(unreadable)?;
+    let text = match read_text(&absolute) {
+        Ok(text) => text,
+        Err(ReadError::Io(source)) => return Err(unreadable(source)),
+        Err(ReadError::NotUtf8 { lossy, .. }) => lossy,
+        Err(ReadError::NotRegular) => return Err(no_project("it is not a regular file".into())),
+        Err(ReadError::TooLarge) => return Err(no_project("it is larger than 1 MiB".into())),
+    };
+    match written_project(&text) {
+        Ok(Some(name)) => {
+            ProjectName::new(name).map_err(|error| no_project(format!("in `project`, {error}")))
+        }
+        Ok(None) => check::default_project(&absolute)
+            .ok_or_else(|| no_project("it has no `project`, and its directory has no name".into())),
+        Err(reason) => Err(no_project(reason)),
+    }
+}
+
+/// The value of the top-level key `project`. Of a text that is not YAML, the line that begins with it.
+fn written_project(text: &str) -> Result<Option<String>, String> {
+    let file = Sources::default().add("", "");
+    let parse = |text: &str| yaml::parse(text, file, &mut Vec::new());
+    let node = parse(text).or_else(|| {
+        let line = text
+            .lines()
+            .find(|line| line.trim_start_matches('\u{feff}').starts_with("project:"))?;
+        parse(line)
+    });
+    let Some(node) = node else {
+        let is_flow = text.trim_start().starts_with('{');
+        return if is_flow || text.contains("project\"") || text.contains("project'") {
+            Err("it is not YAML".to_owned())
+        } else {
+            Ok(None)
+        };
+    };
+    match node.entry("project").map(|entry| &entry.value.data) {
+        None => Ok(None),
+        Some(Data::Scalar(scalar)) if scalar.meaning == Meaning::Text => {
+            Ok(Some(scalar.text.clone()))
+        }
+        Some(_) => Err("`project` is not a text".to_owned()),
+    }
 }
 
 /// Reads the env files of a service and lays all layers of its environment over one another: what
@@ -68,7 +572,31 @@ pub fn project_name(_file: &Path) -> Result<ProjectName, FindError> {
 /// # Errors
 /// A file that is missing though required, unreadable or malformed; the message names it.
 pub fn environment(
-    _environment: &Environment,
+    environment: &Environment,
 ) -> Result<BTreeMap<String, String>, EnvironmentError> {
-    todo!()
+    environment::build(environment, |file| read_env_file(&file.path))
+}
+
+/// The variables of an env file; `None` when it does not exist.
+fn read_env_file(path: &Path) -> Result<Option<Vec<(String, String)>>, EnvironmentError> {
+    let unreadable = |reason: String| EnvironmentError::Unreadable {
+        path: path.to_owned(),
+        reason,
+    };
+    let text = match read_text(path) {
+        Ok(text) => text,
+        Err(ReadError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(None);
+        }
+        Err(ReadError::Io(error)) => return Err(unreadable(error.to_string())),
+        Err(ReadError::NotRegular) => return Err(unreadable("it is not a regular file".into())),
+        Err(ReadError::TooLarge) => return Err(unreadable("it is larger than 1 MiB".into())),
+        Err(ReadError::NotUtf8 { .. }) => return Err(unreadable("it is not UTF-8".into())),
+    };
+    let variables = dotenv::parse(&text).map_err(|malformed| EnvironmentError::Malformed {
+        path: path.to_owned(),
+        line: malformed.line,
+        reason: malformed.reason.to_owned(),
+    })?;
+    Ok(Some(variables))
 }

@@ -7,12 +7,22 @@
 //! Each arrow reports all it finds and goes on with what is left, so that every mistake of a
 //! manifest comes out in one go. Only [`load`](mod@load) touches the file system.
 
+mod check;
+mod deserialize;
 pub mod diagnostic;
+mod dotenv;
 pub mod environment;
+mod expand;
+mod field;
 pub mod load;
 pub mod model;
+mod path;
+mod raw;
+mod scalars;
 pub mod schema;
+mod similar;
 pub mod source;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

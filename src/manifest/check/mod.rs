@@ -1,0 +1,117 @@
+//! Raw to model.
+//!
+//! Two kinds of work, both of which report all they find. *Values*: each service is resolved by
+//! itself ([`service`]), and a value that makes no sense is reported and replaced by its default.
+//! *Relations*: rules over the whole [`World`], each a small function in [`RULES`]. A manifest comes
+//! of it exactly when nobody reported an error.
+
+mod cleanup;
+mod edges;
+mod environment;
+mod names;
+mod ready;
+mod references;
+mod service;
+mod tasks;
+mod text;
+mod tmux;
+mod world;
+
+use std::path::{Path, PathBuf};
+
+use super::Context;
+use super::diagnostic::Diagnostic;
+use super::environment::EnvironmentError;
+use super::model::Manifest;
+use super::raw;
+use super::source::{FileId, Sources};
+use crate::id::ProjectName;
+
+pub(crate) use names::{bad_name, default_project};
+pub(crate) use text::Texts;
+use world::World;
+
+/// One file, read.
+pub(crate) struct Document {
+    /// Where it stands among the sources.
+    pub(crate) file: FileId,
+    /// The directory that its relative paths start from; absolute.
+    pub(crate) directory: PathBuf,
+    /// What is in it.
+    pub(crate) raw: raw::Manifest,
+}
+
+/// All that a manifest is made of.
+pub(crate) struct Input<'a> {
+    /// The manifest that was named or found; absolute.
+    pub(crate) file: &'a Path,
+    /// It, then what it includes, in order.
+    pub(crate) documents: &'a [Document],
+    /// Whether every file that should be there could be read whole. Otherwise a name that is not
+    /// declared may well be in the part that is missing.
+    pub(crate) is_complete: bool,
+    /// The circumstances.
+    pub(crate) context: &'a Context<'a>,
+    /// The texts of the files.
+    pub(crate) sources: &'a Sources,
+    /// Reads an env file; `None` when it does not exist.
+    pub(crate) read_env_file: &'a ReadEnvFile<'a>,
+}
+
+/// Reads the variables of an env file.
+pub(crate) type ReadEnvFile<'a> =
+    dyn Fn(&Path) -> Result<Option<Vec<(String, String)>>, EnvironmentError> + 'a;
+
+/// A rule over the whole manifest.
+type Rule = fn(&World<'_>) -> Vec<Diagnostic>;
+
+/// All of them. The order does not matter: what is reported is sorted by its place.
+const RULES: &[Rule] = &[
+    names::versions,
+    names::only_in_the_main_manifest,
+    names::declared_twice,
+    names::no_services,
+    references::unknown_groups,
+    references::unknown_dependencies,
+    references::on_itself,
+    references::empty_groups,
+    references::conflicting_conditions,
+    references::completed_is_for_tasks,
+    references::cycles,
+    cleanup::groups_disagree,
+    cleanup::prefix_is_missing,
+    cleanup::prefix_takes_foreign_sessions,
+    cleanup::prefix_misses_own_session,
+    cleanup::process_group_of_a_session,
+    tmux::two_services_with_one_session,
+    tmux::session_of_another_type,
+    tasks::always_restarted,
+    tasks::with_readiness,
+];
+
+/// Checks everything, and resolves it. The manifest is of use only when no diagnostic is an error.
+pub(crate) fn check(
+    input: &Input<'_>,
+    project: ProjectName,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Manifest {
+    let world = World::new(input, project, diagnostics);
+    for rule in RULES {
+        diagnostics.append(&mut rule(&world));
+    }
+    let services = world
+        .services
+        .values()
+        .map(|declared| {
+            let service = service::resolve(&world, declared, diagnostics);
+            (declared.name.clone(), service)
+        })
+        .collect();
+    Manifest {
+        project: world.project.clone(),
+        file: input.file.to_owned(),
+        tmux: world.tmux_server.clone(),
+        groups: world.model_groups(diagnostics),
+        services,
+    }
+}

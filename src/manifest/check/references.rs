@@ -1,0 +1,242 @@
+//! Rules about what points at something else: groups and dependencies.
+
+use super::edges::{Edge, decisive, references};
+use super::world::{World, memberships};
+use crate::cycle::find_cycles;
+use crate::id::ServiceName;
+use crate::manifest::diagnostic::Diagnostic;
+use crate::manifest::model::Condition;
+use crate::manifest::raw;
+use crate::manifest::similar::nearest;
+use crate::manifest::source::Span;
+
+/// A service joins groups that are declared.
+pub(super) fn unknown_groups(world: &World<'_>) -> Vec<Diagnostic> {
+    if !world.input.is_complete {
+        return Vec::new();
+    }
+    let mut diagnostics = Vec::new();
+    for service in world.services.values() {
+        for (group, span) in memberships(service.raw) {
+            if !world.groups.contains_key(group) {
+                let message = format!(
+                    "service `{}` is in group `{group}`, which is not declared",
+                    service.name
+                );
+                diagnostics.push(unknown_group(world, group, span, message));
+            }
+        }
+    }
+    diagnostics
+}
+
+fn unknown_group(world: &World<'_>, group: &str, span: Span, message: String) -> Diagnostic {
+    let groups = world.groups.keys().map(|name| name.as_str());
+    let help = match (nearest(group, groups), group.strip_prefix('@')) {
+        (_, Some(bare)) => format!("in `groups` the name stands without `@`: `{bare}`"),
+        (Some(near), _) => format!("a group with a similar name exists: `{near}`"),
+        (None, _) => format!("declare it at the top level: `groups: {{{group}: {{}}}}`"),
+    };
+    Diagnostic::error("unknown_group", message)
+        .label(span, "not declared")
+        .help(help)
+}
+
+/// A service depends on services and groups that are declared.
+pub(super) fn unknown_dependencies(world: &World<'_>) -> Vec<Diagnostic> {
+    if !world.input.is_complete {
+        return Vec::new();
+    }
+    let mut diagnostics = Vec::new();
+    for service in world.services.values() {
+        let Some(raw) = service.raw else { continue };
+        for reference in references(raw) {
+            let text = reference.text;
+            let message = format!(
+                "service `{}` depends on `{text}`, which is not declared",
+                service.name
+            );
+            if let Some(group) = reference.group() {
+                if !world.groups.contains_key(group) {
+                    diagnostics.push(unknown_group(world, group, reference.span, message));
+                }
+                continue;
+            }
+            if world.services.contains_key(text) {
+                continue;
+            }
+            let services = world.services.keys().map(|name| name.as_str());
+            let help = if world.groups.contains_key(text) {
+                format!("`{text}` is a group: write `\"@{text}\"`")
+            } else {
+                match nearest(text, services) {
+                    Some(near) => format!("a service with a similar name exists: `{near}`"),
+                    None => "declare it under `services`, or remove it here".to_owned(),
+                }
+            };
+            diagnostics.push(
+                Diagnostic::error("unknown_dependency", message)
+                    .label(reference.span, "not declared")
+                    .help(help),
+            );
+        }
+    }
+    diagnostics
+}
+
+/// A service cannot wait for itself.
+pub(super) fn on_itself(world: &World<'_>) -> Vec<Diagnostic> {
+    let itself = |edge: &&Edge| edge.dependent == edge.dependency;
+    world
+        .edges
+        .iter()
+        .filter(itself)
+        .map(|edge| {
+            let name = &edge.dependent;
+            match &edge.group {
+                None => Diagnostic::error(
+                    "self_dependency",
+                    format!("service `{name}` depends on itself"),
+                )
+                .label(edge.span, "itself")
+                .help("remove it"),
+                Some(group) => Diagnostic::error(
+                    "self_dependency",
+                    format!("service `{name}` depends on group `@{group}`, which it belongs to"),
+                )
+                .label(edge.span, format!("`{name}` is a member of `@{group}`"))
+                .help("name the members that it needs instead of the group"),
+            }
+        })
+        .collect()
+}
+
+/// A group that is waited for has members.
+pub(super) fn empty_groups(world: &World<'_>) -> Vec<Diagnostic> {
+    let mut diagnostics = Vec::new();
+    if !world.input.is_complete {
+        return diagnostics;
+    }
+    for service in world.services.values() {
+        let Some(raw) = service.raw else { continue };
+        for reference in references(raw) {
+            let Some(group) = reference.group() else {
+                continue;
+            };
+            if world.groups.contains_key(group) && world.members(group).is_empty() {
+                diagnostics.push(
+                    Diagnostic::warning(
+                        "empty_group",
+                        format!(
+                            "service `{}` depends on group `@{group}`, which has no members",
+                            service.name
+                        ),
+                    )
+                    .label(reference.span, "nothing to wait for")
+                    .help(format!("a service joins the group by `groups: [{group}]`")),
+                );
+            }
+        }
+    }
+    diagnostics
+}
+
+/// Two groups may not ask different things of a service that is in both. (Naming the service itself
+/// settles it.)
+pub(super) fn conflicting_conditions(world: &World<'_>) -> Vec<Diagnostic> {
+    let mut diagnostics = Vec::new();
+    for chosen in decisive(world.edges.iter()) {
+        if chosen.group.is_none() {
+            continue;
+        }
+        let other = world.edges.iter().find(|edge| {
+            edge.dependent == chosen.dependent
+                && edge.dependency == chosen.dependency
+                && edge.condition != chosen.condition
+        });
+        let Some(other) = other else { continue };
+        let (dependent, dependency) = (&chosen.dependent, &chosen.dependency);
+        diagnostics.push(
+            Diagnostic::error(
+                "conflicting_conditions",
+                format!("service `{dependent}` depends on `{dependency}` through two groups, with different conditions"),
+            )
+            .label(other.condition_span, format!("`{}` here", other.condition.word()))
+            .label(chosen.condition_span, format!("`{}` here", chosen.condition.word()))
+            .help(format!("name `{dependency}` itself with the condition that counts")),
+        );
+    }
+    diagnostics
+}
+
+/// Only a task completes.
+pub(super) fn completed_is_for_tasks(world: &World<'_>) -> Vec<Diagnostic> {
+    world
+        .edges
+        .iter()
+        .filter(|edge| edge.condition == Condition::Completed)
+        .filter(|edge| {
+            world
+                .kind(&edge.dependency)
+                .is_some_and(|kind| kind != raw::Type::Task)
+        })
+        .map(|edge| {
+            let Edge { dependent, dependency, .. } = edge;
+            let through = edge
+                .group
+                .as_ref()
+                .map(|group| format!(", a member of `@{group}`"))
+                .unwrap_or_default();
+            let mut diagnostic = Diagnostic::error(
+                "completed_without_task",
+                format!("service `{dependent}` waits for `{dependency}` to complete, which is not a task{through}"),
+            )
+            .label(edge.condition_span, format!("`{dependency}` runs until it is stopped"))
+            .help(format!("use the condition `ready`, or make `{dependency}` a task: `type: task`"));
+            if let Some(declared) = world.services.get(dependency) {
+                diagnostic = diagnostic.label(declared.key, "declared here");
+            }
+            diagnostic
+        })
+        .collect()
+}
+
+/// Services do not wait for each other in a circle.
+pub(super) fn cycles(world: &World<'_>) -> Vec<Diagnostic> {
+    let edges = decisive(
+        world
+            .edges
+            .iter()
+            .filter(|edge| edge.dependent != edge.dependency),
+    );
+    find_cycles(edges.iter().map(|edge| (&edge.dependent, &edge.dependency)))
+        .iter()
+        .map(|path| cycle(path, &edges))
+        .collect()
+}
+
+fn cycle(path: &[ServiceName], edges: &[&Edge]) -> Diagnostic {
+    let names: Vec<String> = path.iter().map(|name| format!("`{name}`")).collect();
+    let mut diagnostic = Diagnostic::error(
+        "dependency_cycle",
+        format!("services depend on each other: {}", names.join(" -> ")),
+    )
+    .help("remove one of these dependencies");
+    for step in path.windows(2) {
+        let edge = edges
+            .iter()
+            .find(|edge| edge.dependent == step[0] && edge.dependency == step[1]);
+        if let Some(edge) = edge {
+            let through = edge
+                .group
+                .as_ref()
+                .map(|group| format!(", a member of `@{group}`"))
+                .unwrap_or_default();
+            diagnostic = diagnostic.label(
+                edge.span,
+                format!("`{}` needs `{}`{through}", step[0], step[1]),
+            );
+        }
+    }
+    diagnostic
+}

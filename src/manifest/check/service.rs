@@ -1,0 +1,458 @@
+//! One service: every value checked, every default applied.
+
+use std::time::Duration;
+
+use indexmap::IndexMap;
+
+use super::edges::decisive;
+use super::environment;
+use super::text::Texts;
+use super::world::{Declared, World, kind_of, memberships};
+use super::{Document, cleanup};
+use crate::id::ServiceName;
+use crate::manifest::diagnostic::Diagnostic;
+use crate::manifest::field::{Field, Spanned};
+use crate::manifest::model::{
+    Cleanup, Command, Dependency, Exit, Kind, Log, Policy, Restart, Service, Signal, Stop,
+};
+use crate::manifest::raw;
+use crate::manifest::scalars::{self, Unfit};
+
+/// SIGTERM.
+const TERM: Signal = Signal(15);
+
+/// Resolves one service. What cannot be resolved has been reported, and stands there as a default:
+/// the service is then not used.
+pub(super) fn resolve(
+    world: &World<'_>,
+    declared: &Declared<'_, ServiceName, raw::Service>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Service {
+    let nothing = raw::Service::default();
+    let raw = declared.raw.unwrap_or(&nothing);
+    let name = &declared.name;
+    let document = declared.document;
+    let resolved = environment::resolve(world, name, raw, document, diagnostics);
+    let is_service = |name: &str| world.services.contains_key(name);
+    let texts_in = |document| texts(world, &resolved, &is_service, document);
+    let texts = texts_in(document);
+    let settings = world.settings(document);
+    let defaults: Vec<&raw::Defaults> = settings
+        .iter()
+        .filter_map(|document| document.raw.defaults.value())
+        .collect();
+    let mut values = Values {
+        owner: format!(" of service `{name}`"),
+        diagnostics,
+    };
+    let kind = kind(world, name, raw);
+    let session = match &kind {
+        Kind::Tmux { session } => Some(session.clone()),
+        Kind::Process | Kind::Task => None,
+    };
+    if declared.raw.is_some() && raw.command.is_absent() {
+        values.missing_command(declared);
+    }
+    let command = raw
+        .command
+        .written()
+        .and_then(|command| values.command(command, "command", &texts))
+        .unwrap_or_else(|| Command::Shell(String::new()));
+    let working_dir = working_dir(raw, &texts, &settings, texts_in, &mut values);
+    let umask = layered(&defaults, |one| &one.umask, &raw.umask);
+    Service {
+        name: name.clone(),
+        description: raw.description.value().cloned(),
+        command,
+        working_dir,
+        umask: umask.and_then(|umask| values.fit(umask, "umask", scalars::Umask::meaning)),
+        groups: memberships(Some(raw))
+            .filter_map(|(group, _)| Some(world.groups.get(group)?.name.clone()))
+            .collect(),
+        depends_on: dependencies(world, name),
+        ready: raw
+            .ready
+            .written()
+            .and_then(|ready| super::ready::resolve(ready, &texts, &mut values)),
+        restart: restart(raw, &defaults, &kind, &mut values),
+        stop: stop(raw, &defaults, &mut values),
+        success_exit: match layered(&defaults, |one| &one.success_exit, &raw.success_exit) {
+            Some(exits) => values.exits(&exits.value, "success_exit"),
+            None => vec![Exit::Code(0)],
+        },
+        cleanup: world
+            .written_cleanup(declared)
+            .and_then(|written| {
+                cleanup::resolve(
+                    &written.cleanup.value,
+                    session.as_deref(),
+                    values.diagnostics,
+                )
+            })
+            .unwrap_or_else(|| default_cleanup(session.as_deref())),
+        log: log(raw, &defaults, &mut values),
+        env: resolved.environment.clone(),
+        kind,
+    }
+}
+
+fn texts<'a>(
+    world: &'a World<'_>,
+    resolved: &'a environment::Resolved,
+    is_service: &'a dyn Fn(&str) -> bool,
+    document: &'a Document,
+) -> Texts<'a> {
+    Texts {
+        sources: world.input.sources,
+        is_service,
+        variables: &resolved.variables,
+        fallback: &world.input.context.environment,
+        facts: &resolved.facts,
+        directory: &document.directory,
+    }
+}
+
+fn kind(world: &World<'_>, name: &ServiceName, raw: &raw::Service) -> Kind {
+    match kind_of(raw) {
+        None | Some(raw::Type::Process) => Kind::Process,
+        Some(raw::Type::Task) => Kind::Task,
+        Some(raw::Type::Tmux) => Kind::Tmux {
+            session: world
+                .sessions
+                .get(name)
+                .map(|session| session.name.clone())
+                .unwrap_or_default(),
+        },
+    }
+}
+
+fn default_cleanup(session: Option<&str>) -> Cleanup {
+    match session {
+        None => Cleanup::Pgid,
+        Some(session) => Cleanup::TmuxPrefix {
+            prefix: session.to_owned(),
+            exact: true,
+        },
+    }
+}
+
+/// The value that counts: the service's own, else that of the highest `defaults` that has one.
+fn layered<'a, T>(
+    defaults: &[&'a raw::Defaults],
+    of: impl Fn(&'a raw::Defaults) -> &'a Field<T>,
+    own: &'a Field<T>,
+) -> Option<&'a Spanned<T>> {
+    own.written()
+        .or_else(|| defaults.iter().rev().find_map(|layer| of(layer).written()))
+}
+
+fn working_dir<'a>(
+    raw: &raw::Service,
+    texts: &Texts<'a>,
+    settings: &[&'a Document],
+    texts_in: impl Fn(&'a Document) -> Texts<'a>,
+    values: &mut Values<'_>,
+) -> std::path::PathBuf {
+    let what = values.what("working_dir");
+    let written = match raw.working_dir.written() {
+        Some(own) => texts.path(&own.value, own.span, &what, values.diagnostics),
+        // A path of `defaults` starts from the file in which it stands.
+        None => settings.iter().rev().find_map(|document| {
+            let default = document.raw.defaults.value()?.working_dir.written()?;
+            let what = "`working_dir` of `defaults`";
+            texts_in(document).path(&default.value, default.span, what, values.diagnostics)
+        }),
+    };
+    written.unwrap_or_else(|| texts.directory.to_owned())
+}
+
+fn dependencies(world: &World<'_>, name: &ServiceName) -> IndexMap<ServiceName, Dependency> {
+    decisive(world.edges.iter().filter(|edge| edge.dependent == *name))
+        .into_iter()
+        .map(|edge| {
+            let dependency = Dependency {
+                condition: edge.condition,
+            };
+            (edge.dependency.clone(), dependency)
+        })
+        .collect()
+}
+
+fn restart(
+    raw: &raw::Service,
+    defaults: &[&raw::Defaults],
+    kind: &Kind,
+    values: &mut Values<'_>,
+) -> Restart {
+    let own = raw.restart.value();
+    let all: Vec<&raw::Restart> = defaults
+        .iter()
+        .filter_map(|layer| layer.restart.value())
+        .chain(own)
+        .collect();
+    let policy = |restart: &raw::Restart| match restart {
+        raw::Restart::Word(policy) => Some(*policy),
+        raw::Restart::Settings(settings) => settings.policy.value().copied(),
+    };
+    // A task is not started again because services in general are.
+    let policy = match kind {
+        Kind::Task => own.and_then(policy).unwrap_or(raw::Policy::Never),
+        Kind::Process | Kind::Tmux { .. } => all
+            .iter()
+            .rev()
+            .find_map(|restart| policy(restart))
+            .unwrap_or(raw::Policy::OnFailure),
+    };
+    let settings: Vec<&raw::RestartSettings> = all
+        .iter()
+        .filter_map(|restart| match restart {
+            raw::Restart::Settings(settings) => Some(settings),
+            raw::Restart::Word(_) => None,
+        })
+        .collect();
+    let delay = pick(&settings, |one| &one.delay)
+        .and_then(|delay| values.fit(delay, "restart.delay", scalars::Duration::meaning))
+        .unwrap_or(Duration::from_secs(1));
+    Restart {
+        policy: match policy {
+            raw::Policy::Always => Policy::Always,
+            raw::Policy::OnFailure => Policy::OnFailure,
+            raw::Policy::Never => Policy::Never,
+        },
+        delay,
+        factor: pick(&settings, |one| &one.factor)
+            .and_then(|factor| values.number(factor, "restart.factor", 1.0, 1000.0))
+            .unwrap_or(2.0),
+        max_delay: max_delay(&settings, delay, values),
+        jitter: pick(&settings, |one| &one.jitter)
+            .and_then(|jitter| values.number(jitter, "restart.jitter", 0.0, 1.0))
+            .unwrap_or(0.1),
+        stable_after: pick(&settings, |one| &one.stable_after)
+            .and_then(|after| values.fit(after, "restart.stable_after", scalars::Duration::meaning))
+            .unwrap_or(Duration::from_secs(60)),
+        max_failures: match pick(&settings, |one| &one.max_failures) {
+            Some(most) => values
+                .fit(most, "restart.max_failures", scalars::MaxFailures::meaning)
+                .flatten(),
+            None => Some(10),
+        },
+        no_retry_exit: pick(&settings, |one| &one.no_retry_exit)
+            .map(|exits| values.exits(&exits.value, "restart.no_retry_exit"))
+            .unwrap_or_default(),
+    }
+}
+
+/// The longest delay. The default gives way to a longer first delay; a written one must not be
+/// shorter than that.
+fn max_delay(
+    settings: &[&raw::RestartSettings],
+    delay: Duration,
+    values: &mut Values<'_>,
+) -> Duration {
+    let Some(written) = pick(settings, |one| &one.max_delay) else {
+        return delay.max(Duration::from_secs(60));
+    };
+    let longest = values.fit(written, "restart.max_delay", scalars::Duration::meaning);
+    let Some(longest) = longest else { return delay };
+    if longest < delay {
+        let mut diagnostic = Diagnostic::error(
+            "delay_over_maximum",
+            format!(
+                "{} is shorter than the first delay",
+                values.what("restart.max_delay")
+            ),
+        )
+        .label(written.span, "the longest delay")
+        .help("make `max_delay` at least as long as `delay`");
+        if let Some(delay) = pick(settings, |one| &one.delay) {
+            diagnostic = diagnostic.label(delay.span, "the first delay");
+        }
+        values.diagnostics.push(diagnostic);
+    }
+    longest
+}
+
+/// The value of the highest layer that has one.
+fn pick<'a, S, T>(layers: &[&'a S], of: impl Fn(&'a S) -> &'a Field<T>) -> Option<&'a Spanned<T>> {
+    layers.iter().rev().find_map(|layer| of(layer).written())
+}
+
+fn stop(raw: &raw::Service, defaults: &[&raw::Defaults], values: &mut Values<'_>) -> Stop {
+    let layers: Vec<&raw::Stop> = defaults
+        .iter()
+        .filter_map(|layer| layer.stop.value())
+        .chain(raw.stop.value())
+        .collect();
+    Stop {
+        signal: pick(&layers, |one| &one.signal)
+            .and_then(|signal| values.fit(signal, "stop.signal", scalars::Signal::meaning))
+            .unwrap_or(TERM),
+        timeout: pick(&layers, |one| &one.timeout)
+            .and_then(|timeout| values.fit(timeout, "stop.timeout", scalars::Duration::meaning))
+            .unwrap_or(Duration::from_secs(10)),
+    }
+}
+
+fn log(raw: &raw::Service, defaults: &[&raw::Defaults], values: &mut Values<'_>) -> Log {
+    let layers: Vec<&raw::Log> = defaults
+        .iter()
+        .filter_map(|layer| layer.log.value())
+        .chain(raw.log.value())
+        .collect();
+    let keep = pick(&layers, |one| &one.keep);
+    if let Some(keep) = keep
+        && keep.value == 0
+    {
+        values.diagnostics.push(
+            Diagnostic::error("bad_number", format!("{} is 0", values.what("log.keep")))
+                .label(keep.span, "there is one file at least")
+                .help("the number of files counts the one that is being written: 1 or more"),
+        );
+    }
+    Log {
+        max_size: pick(&layers, |one| &one.max_size)
+            .and_then(|size| values.fit(size, "log.max_size", scalars::Size::meaning))
+            .unwrap_or(10 << 20),
+        keep: keep.map_or(5, |keep| keep.value),
+    }
+}
+
+/// Values of one service, on the way from what is written to what it means.
+pub(super) struct Values<'a> {
+    /// As in "`stop.timeout` …".
+    pub(super) owner: String,
+    pub(super) diagnostics: &'a mut Vec<Diagnostic>,
+}
+
+impl Values<'_> {
+    /// A field, in words.
+    pub(super) fn what(&self, field: &str) -> String {
+        format!("`{field}`{}", self.owner)
+    }
+
+    /// The meaning of a scalar; what is unfit is reported.
+    pub(super) fn fit<T: AsRef<crate::manifest::field::Scalar>, M>(
+        &mut self,
+        written: &Spanned<T>,
+        field: &str,
+        meaning: impl Fn(&T) -> Result<M, Unfit>,
+    ) -> Option<M> {
+        match meaning(&written.value) {
+            Ok(meaning) => Some(meaning),
+            Err(unfit) => {
+                let text = &written.value.as_ref().text;
+                let diagnostic = self.unfit(&unfit, text, field, written.span);
+                self.diagnostics.push(diagnostic);
+                None
+            }
+        }
+    }
+
+    /// The diagnostic for an unfit scalar.
+    pub(super) fn unfit(
+        &self,
+        unfit: &Unfit,
+        text: &str,
+        field: &str,
+        span: crate::manifest::source::Span,
+    ) -> Diagnostic {
+        let what = self.what(field);
+        Diagnostic::error(
+            unfit.code,
+            format!("{what} is `{text}`, which is not {}", unfit.what),
+        )
+        .label(span, format!("not {}", unfit.what))
+        .help(unfit.help.clone())
+    }
+
+    fn exits(&mut self, exits: &[Field<scalars::Exit>], field: &str) -> Vec<Exit> {
+        exits
+            .iter()
+            .filter_map(Field::written)
+            .filter_map(|exit| self.fit(exit, field, scalars::Exit::meaning))
+            .collect()
+    }
+
+    fn number(
+        &mut self,
+        written: &Spanned<f64>,
+        field: &str,
+        least: f64,
+        most: f64,
+    ) -> Option<f64> {
+        if (least..=most).contains(&written.value) {
+            return Some(written.value);
+        }
+        let what = self.what(field);
+        self.diagnostics.push(
+            Diagnostic::error("bad_number", format!("{what} is {}", written.value))
+                .label(written.span, "out of range")
+                .help(format!("it takes a number from {least} to {most}")),
+        );
+        None
+    }
+
+    fn missing_command(&mut self, declared: &Declared<'_, ServiceName, raw::Service>) {
+        self.diagnostics.push(
+            Diagnostic::error(
+                "missing_command",
+                format!("service `{}` has no command", declared.name),
+            )
+            .label(declared.key, "no `command` in it")
+            .help("add `command: [PROGRAM, ARGUMENT]`, or a text for the shell: `command: \"…\"`"),
+        );
+    }
+
+    /// A command, expanded. `None` when there is something wrong with it.
+    pub(super) fn command(
+        &mut self,
+        written: &Spanned<raw::Command>,
+        field: &str,
+        texts: &Texts<'_>,
+    ) -> Option<Command> {
+        let what = self.what(field);
+        match &written.value {
+            raw::Command::Shell(text) => {
+                let text = texts.expand(text, written.span, &what, self.diagnostics)?;
+                if text.trim().is_empty() {
+                    self.empty_command(&what, written.span, "nothing for the shell to do");
+                    return None;
+                }
+                Some(Command::Shell(text))
+            }
+            raw::Command::Exec(items) => {
+                let arguments: Vec<Option<(String, _)>> = items
+                    .iter()
+                    .map(|item| {
+                        let item = item.written()?;
+                        let text = &item.value.0.text;
+                        let argument = texts.expand(text, item.span, &what, self.diagnostics)?;
+                        Some((argument, item.span))
+                    })
+                    .collect();
+                match arguments.first() {
+                    None => {
+                        self.empty_command(&what, written.span, "no program in it");
+                        return None;
+                    }
+                    Some(Some((program, span))) if program.trim().is_empty() => {
+                        self.empty_command(&what, *span, "the program has no name");
+                        return None;
+                    }
+                    Some(_) => {}
+                }
+                let arguments: Option<Vec<_>> = arguments.into_iter().collect();
+                let arguments = arguments?.into_iter().map(|(text, _)| text).collect();
+                Some(Command::Exec(arguments))
+            }
+        }
+    }
+
+    fn empty_command(&mut self, what: &str, span: crate::manifest::source::Span, label: &str) {
+        self.diagnostics.push(
+            Diagnostic::error("empty_command", format!("{what} is empty"))
+                .label(span, label)
+                .help("a command is a list that begins with a program, or a text for the shell"),
+        );
+    }
+}

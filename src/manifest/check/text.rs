@@ -1,0 +1,199 @@
+//! Texts with `${…}` in them, and paths.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::manifest::diagnostic::Diagnostic;
+use crate::manifest::expand::{self, Kind, Mistake, Scope};
+use crate::manifest::similar::list;
+use crate::manifest::source::{Sources, Span};
+
+/// What the texts of one place see.
+pub(crate) struct Texts<'a> {
+    pub(crate) sources: &'a Sources,
+    pub(crate) is_service: &'a dyn Fn(&str) -> bool,
+    /// The variables that `${NAME}` sees first.
+    pub(crate) variables: &'a BTreeMap<String, String>,
+    /// The environment of the ordering command.
+    pub(crate) fallback: &'a BTreeMap<String, String>,
+    pub(crate) facts: &'a BTreeMap<&'static str, String>,
+    /// Where relative paths start from.
+    pub(crate) directory: &'a Path,
+}
+
+impl Texts<'_> {
+    /// Replaces what is to be replaced. `what` names the place, for messages. `None` when that went
+    /// wrong, which has been reported.
+    pub(crate) fn expand(
+        &self,
+        text: &str,
+        span: Span,
+        what: &str,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<String> {
+        let scope = Scope {
+            variables: self.variables,
+            fallback: self.fallback,
+            facts: self.facts,
+            is_service: self.is_service,
+        };
+        let expanded = match expand::expand(text, &scope) {
+            Ok(expanded) => expanded,
+            Err(mistakes) => {
+                for mistake in &mistakes {
+                    let span = self.span_of(mistake, text, span);
+                    diagnostics.push(self.diagnostic(mistake, text, span, what));
+                }
+                return None;
+            }
+        };
+        if expanded.contains('\0') {
+            diagnostics.push(
+                Diagnostic::error("nul_character", format!("{what} holds a NUL character"))
+                    .label(span, "a NUL character ends a text for the kernel")
+                    .help("remove `\\0` or `\\x00`"),
+            );
+            return None;
+        }
+        Some(expanded)
+    }
+
+    /// A path: `~` is the home of the ordering user, and what is relative starts from the directory.
+    pub(crate) fn path(
+        &self,
+        text: &str,
+        span: Span,
+        what: &str,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<PathBuf> {
+        let (home, rest) = match text.strip_prefix('~') {
+            None => (None, text),
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+                let home = self
+                    .fallback
+                    .get("HOME")
+                    .filter(|home| home.starts_with('/'));
+                let Some(home) = home else {
+                    diagnostics.push(
+                        Diagnostic::error(
+                            "no_home",
+                            format!("{what} begins with `~`, but HOME is not set"),
+                        )
+                        .label(span, "the home of nobody")
+                        .help("set HOME to an absolute path, or write the path out"),
+                    );
+                    return None;
+                };
+                (Some(home), rest.trim_start_matches('/'))
+            }
+            Some(_) => {
+                diagnostics.push(
+                    Diagnostic::error(
+                        "bad_path",
+                        format!("{what} names the home of another user, `{text}`"),
+                    )
+                    .label(span, "only `~` and `~/…` are known")
+                    .help("write the path out; a file whose name begins with `~` is `./~…`"),
+                );
+                return None;
+            }
+        };
+        let rest = self.expand(rest, span, what, diagnostics)?;
+        if rest.is_empty() && home.is_none() {
+            diagnostics.push(
+                Diagnostic::error("bad_path", format!("{what} is an empty path"))
+                    .label(span, "empty")
+                    .help("`.` is the directory of the manifest file"),
+            );
+            return None;
+        }
+        let start = home.map_or(self.directory, Path::new);
+        // Collecting the components leaves `.` and doubled slashes out; `..` stays, since it may
+        // follow a symbolic link.
+        Some(start.join(rest).components().collect())
+    }
+
+    /// The place of a mistake within its text, as far as it can be told: escapes and folded lines
+    /// make the text differ from its source.
+    fn span_of(&self, mistake: &Mistake, text: &str, span: Span) -> Span {
+        let reference = &text[mistake.range.clone()];
+        let source = self.sources.text(span);
+        let offset = if source == text {
+            Some(mistake.range.start)
+        } else if source.get(1..source.len().saturating_sub(1)) == Some(text) {
+            Some(mistake.range.start + 1)
+        } else {
+            source.find(reference)
+        };
+        offset.map_or(span, |offset| Span {
+            start: span.start + offset,
+            end: span.start + offset + reference.len(),
+            ..span
+        })
+    }
+
+    fn diagnostic(&self, mistake: &Mistake, text: &str, span: Span, what: &str) -> Diagnostic {
+        let reference = &text[mistake.range.clone()];
+        match &mistake.kind {
+            Kind::Unset(name) => Diagnostic::error(
+                "unset_variable",
+                format!("{what} needs the variable `{name}`, which is not set"),
+            )
+            .label(span, "not set")
+            .help(format!(
+                "set it, or write `${{{name}:-}}` for nothing or `${{{name}:-default}}` for something else; `$${{{name}}}` leaves it to a shell"
+            )),
+            Kind::Required(name, message) => Diagnostic::error(
+                "required_variable",
+                if message.is_empty() {
+                    format!("{what} requires the variable `{name}`")
+                } else {
+                    format!("{what} requires the variable `{name}`: {message}")
+                },
+            )
+            .label(span, if self.is_set(name) { "empty" } else { "not set" })
+            .help(format!("set `{name}` where the command is given, or in an env file")),
+            Kind::Unclosed => Diagnostic::error(
+                "bad_expansion",
+                format!("{what} has a `${{` without its `}}`"),
+            )
+            .label(span, "opened here")
+            .help("close it; `$${` is a plain `${`"),
+            Kind::Unknown(inner) => Diagnostic::error(
+                "bad_expansion",
+                format!("{what} has an expansion that is not known, `{reference}`"),
+            )
+            .label(span, if inner.is_empty() { "nothing in it" } else { "not known" })
+            .help(format!(
+                "known are `${{NAME}}` with `:-`, `-`, `:+`, `+`, `:?` and `?`; `$${{{inner}}}` leaves it to a shell"
+            )),
+            Kind::UnknownFact(fact) => {
+                let known = ["project", "service", "state_dir", "runtime_dir"];
+                let help = match (fact.as_str(), crate::manifest::similar::nearest(fact, known)) {
+                    ("service", _) => "there is no service here; it is known in services, their `env` and `defaults`".to_owned(),
+                    (_, Some(near)) => format!("a name that is similar exists: `${{baudbot.{near}}}`"),
+                    _ => format!("behind `baudbot.` there are {}", list(&known)),
+                };
+                Diagnostic::error("bad_expansion", format!("{what} asks for `{reference}`, which does not exist"))
+                    .label(span, "not known")
+                    .help(help)
+            }
+            Kind::Export(inner) => Diagnostic::error(
+                "no_exports",
+                format!("{what} asks for `{reference}`, a value that a service would export"),
+            )
+            .label(span, "services have no exports")
+            .help(format!("this version knows variables and `baudbot.…` only; `$${{{inner}}}` is a plain `${{{inner}}}`")),
+            Kind::TooDeep => Diagnostic::error("bad_expansion", format!("{what} nests `${{…}}` too deep"))
+                .label(span, "16 levels are the most")
+                .help("take some levels out"),
+            Kind::TooLong => Diagnostic::error("bad_expansion", format!("{what} becomes too long"))
+                .label(span, "longer than 128 KiB once it is expanded")
+                .help("no program takes a text of this length; put it into a file"),
+        }
+    }
+
+    fn is_set(&self, name: &str) -> bool {
+        self.variables.contains_key(name) || self.fallback.contains_key(name)
+    }
+}

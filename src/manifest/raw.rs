@@ -1,0 +1,534 @@
+//! What may be written: the mirror of the YAML, from which the JSON Schema is made too.
+//!
+//! The texts on the fields are what people read in their editor. A type says only what shape a value
+//! has; what a text means (a duration, a signal, a reference) is looked at when the raw form is
+//! resolved, where all the rest is known.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::field::{Field, Table, read_by_shape};
+use super::scalars::{
+    Argument, Duration, Exit, MaxFailures, Port, Signal, Size, Timeout, Umask, Variable, Version,
+};
+
+/// One manifest: everything that should run, and how.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["version"], "patternProperties" = {
+    "^x-": {"description": "Free for anything, for example a home for YAML anchors."}
+}))]
+pub(crate) struct Manifest {
+    /// Required. The version of the manifest language that this file is written in: 1.
+    #[schemars(extend("examples" = [1]))]
+    pub(crate) version: Field<Version>,
+    /// The project's name. It names the directories, the control socket and the tmux server.
+    /// Only in the manifest that is named on the command line, not in an included file.
+    /// Default: the name of the directory that holds the manifest, or of that directory's parent
+    /// when it is called `manifests`.
+    #[schemars(regex(pattern = NAME), length(max = LONGEST_NAME), extend("examples" = ["shop"]))]
+    pub(crate) project: Field<String>,
+    /// Further manifest files whose services and groups belong to this project: a path or a list of
+    /// paths, relative to this file. The settings of this manifest (`env`, `env_files`,
+    /// `env_inherit`, `defaults`) hold for them too; settings in an included file hold for its own
+    /// services and win over these.
+    #[schemars(extend("default" = [], "examples" = ["services.d/web.yaml", ["web.yaml", "workers.yaml"]]))]
+    pub(crate) include: Field<OneOrMany>,
+    /// Environment variables of all services. A service's `env` wins over `defaults.env`, which wins
+    /// over this. A value may use `${NAME}`.
+    #[schemars(extend(
+        "default" = {}, "examples" = [{"RUST_LOG": "info"}], "propertyNames" = {"pattern": VARIABLE}
+    ))]
+    pub(crate) env: Field<Table<Variable>>,
+    /// Files with environment variables for all services, read again at each start. They come before
+    /// the files of `defaults` and of the service itself: later files win.
+    #[schemars(extend("default" = [], "examples" = ["~/.config/.env", [".env", "secrets.env?"]]))]
+    pub(crate) env_files: Field<EnvFiles>,
+    /// What all services take over from the environment of the command that starts them, beside the
+    /// short fixed list (HOME, USER, LOGNAME, SHELL, PATH, LANG, LC_*, TZ, TMPDIR, XDG_RUNTIME_DIR):
+    /// `NAME`, `PREFIX_*` or `all`. A name must be set, unless a `?` follows it. `defaults.env_inherit`
+    /// replaces this list, a service's own replaces both.
+    #[schemars(extend("default" = [], "examples" = [["SSH_AUTH_SOCK?", "AWS_*"], ["all"]]))]
+    pub(crate) env_inherit: Field<OneOrMany>,
+    /// The tmux server that holds the sessions of this project. Only in the manifest that is named
+    /// on the command line.
+    #[schemars(extend("default" = {"server": "private"}, "examples" = [{"server": "default", "prefix": "shop-"}]))]
+    pub(crate) tmux: Field<Tmux>,
+    /// What services have where they do not say otherwise.
+    #[schemars(extend("default" = {}, "examples" = [{"restart": "always", "stop": {"timeout": "5s"}}]))]
+    pub(crate) defaults: Field<Defaults>,
+    /// Groups of services, by name. A group is written `@name` wherever a service name may stand. A
+    /// service joins a group by its own `groups`.
+    #[schemars(extend(
+        "default" = {}, "examples" = [{"core": {"description": "what must run to answer"}}],
+        "propertyNames" = {"pattern": NAME, "maxLength": LONGEST_NAME}
+    ))]
+    pub(crate) groups: Field<Table<Group>>,
+    /// The services, by name.
+    #[schemars(extend(
+        "default" = {}, "examples" = [{"web": {"command": ["python3", "-m", "http.server", "8080"]}}],
+        "propertyNames" = {"pattern": NAME, "maxLength": LONGEST_NAME}
+    ))]
+    pub(crate) services: Field<Table<Service>>,
+}
+
+/// The pattern of names of projects, services and groups.
+pub(crate) const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]*$";
+/// The longest name.
+pub(crate) const LONGEST_NAME: usize = crate::id::LONGEST_NAME;
+/// The pattern of names of environment variables.
+pub(crate) const VARIABLE: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
+/// The pattern of names of tmux sessions. tmux itself would turn `.` and `:` into `_`.
+pub(crate) const SESSION: &str = "^[A-Za-z0-9_][A-Za-z0-9_-]*$";
+/// The pattern of the beginnings of such names; a prefix may be empty where it only names.
+pub(crate) const SESSION_PREFIX: &str = "^([A-Za-z0-9_][A-Za-z0-9_-]*)?$";
+
+/// One text, or a list of texts.
+#[derive(Debug, JsonSchema)]
+#[schemars(inline, untagged)]
+pub(crate) enum OneOrMany {
+    /// One.
+    One(String),
+    /// Several.
+    Many(Vec<Field<String>>),
+}
+
+read_by_shape!(OneOrMany, "text or a list of texts", Scalar => One, List => Many);
+
+/// The tmux server of a project.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(inline)]
+pub(crate) struct Tmux {
+    /// `private`: a server of the project's own, without the user's configuration. `default`: the
+    /// user's ordinary server. A path: the server on this socket. A server that is not private is
+    /// shared property: only sessions of this project are touched, never the server.
+    #[schemars(length(min = 1), extend("default" = "private", "examples" = ["private", "default", "~/.tmux/agents.sock"]))]
+    pub(crate) server: Field<String>,
+    /// What the names of the project's sessions begin with, where a service does not name its own
+    /// `session`. Default: the project's name and a dash.
+    #[schemars(regex(pattern = SESSION_PREFIX), extend("examples" = ["shop-"]))]
+    pub(crate) prefix: Field<String>,
+}
+
+/// What services have where they do not say otherwise.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(inline)]
+pub(crate) struct Defaults {
+    /// The directory that services start in, relative to this file.
+    #[schemars(length(min = 1), extend("default" = ".", "examples" = ["~", "/srv/shop"]))]
+    pub(crate) working_dir: Field<String>,
+    /// The file mode creation mask of services, in octal. Default: the one of the command that
+    /// starts the project.
+    #[schemars(extend("examples" = ["077", "022"]))]
+    pub(crate) umask: Field<Umask>,
+    /// Environment variables of all services, over the top-level `env` and under a service's own. A
+    /// value may use `${NAME}`.
+    #[schemars(extend("default" = {}, "examples" = [{"PORT": 8080}], "propertyNames" = {"pattern": VARIABLE}))]
+    pub(crate) env: Field<Table<Variable>>,
+    /// Files with environment variables, after the top-level ones and before a service's own.
+    #[schemars(extend("default" = [], "examples" = ["~/.config/.env", ["a.env", "b.env?"]]))]
+    pub(crate) env_files: Field<EnvFiles>,
+    /// What services take over from the environment of the command that starts them: replaces the
+    /// top-level list, and is replaced by a service's own.
+    #[schemars(extend("default" = [], "examples" = [["SSH_AUTH_SOCK?"]]))]
+    pub(crate) env_inherit: Field<OneOrMany>,
+    /// Variables that services do not see, wherever they come from. A service's own list replaces
+    /// this one.
+    #[schemars(extend("default" = [], "examples" = [["DEBUG"]]))]
+    pub(crate) env_unset: Field<Vec<Field<String>>>,
+    /// When and how often services are started again. A service's own `restart` wins field by field.
+    /// The policy does not hold for tasks: those are not started again unless they say so themselves.
+    #[schemars(extend("default" = "on-failure", "examples" = ["always", {"policy": "on-failure", "delay": "5s"}]))]
+    pub(crate) restart: Field<Restart>,
+    /// How services are asked to stop. A service's own `stop` wins field by field.
+    #[schemars(extend("default" = {"signal": "TERM", "timeout": "10s"}, "examples" = [{"timeout": "30s"}]))]
+    pub(crate) stop: Field<Stop>,
+    /// The ways to end that count as well done. A service's own list replaces this one.
+    #[schemars(extend("default" = [0], "examples" = [[0, 143]]))]
+    pub(crate) success_exit: Field<Vec<Field<Exit>>>,
+    /// The bounds of a service's log. A service's own `log` wins field by field.
+    #[schemars(extend("default" = {"max_size": "10MiB", "keep": 5}, "examples" = [{"max_size": "1MiB"}]))]
+    pub(crate) log: Field<Log>,
+}
+
+/// A named set of services.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(inline)]
+pub(crate) struct Group {
+    /// What people read about it. Default: none.
+    #[schemars(extend("examples" = ["what must run to answer"]))]
+    pub(crate) description: Field<String>,
+    /// How the last process of a member is found and ended, where the member does not say so itself.
+    /// In a group without members, a prefix here sweeps the sessions that a service started by itself.
+    /// Default: by each member's type.
+    #[schemars(extend("examples" = ["pgid", {"strategy": "tmux-prefix", "prefix": "dev-agent-"}]))]
+    pub(crate) cleanup: Field<Cleanup>,
+}
+
+/// One declared service.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(inline, extend("required" = ["command"]))]
+pub(crate) struct Service {
+    /// What people read about it in `status`. Default: none.
+    #[schemars(extend("examples" = ["serves the shop on port 8080"]))]
+    pub(crate) description: Field<String>,
+    /// What sort of thing it is. `process`: runs until it is stopped. `tmux`: the same, in a tmux
+    /// session that people can attach to. `task`: runs to its end once.
+    #[serde(rename = "type")]
+    #[schemars(extend("default" = "process", "examples" = ["task"]))]
+    pub(crate) kind: Field<Type>,
+    /// Required. What is executed. A list is executed as it is: the program and its arguments. A text is given
+    /// to `sh -c`. Both may use `${NAME}`, which is replaced when the order is given; in a text, a
+    /// plain `$NAME` is left to the shell.
+    #[schemars(extend("examples" = [["python3", "-m", "http.server", "8080"], "make data && exec ./serve"]))]
+    pub(crate) command: Field<Command>,
+    /// The directory that it starts in, relative to the file that the service is declared in.
+    #[schemars(length(min = 1), extend("default" = ".", "examples" = ["web", "~/shop", "/srv/shop"]))]
+    pub(crate) working_dir: Field<String>,
+    /// The file mode creation mask, in octal. Default: the one of the command that starts the project.
+    #[schemars(extend("examples" = ["077", "022"]))]
+    pub(crate) umask: Field<Umask>,
+    /// Environment variables. They win over all other sources. A value may use `${NAME}`, which sees
+    /// what lies below: env files, `defaults.env` and the top-level `env`, not its neighbours here.
+    #[schemars(extend("default" = {}, "examples" = [{"PORT": 8080, "PATH": "${HOME}/bin:${PATH}"}], "propertyNames" = {"pattern": VARIABLE}))]
+    pub(crate) env: Field<Table<Variable>>,
+    /// Files with environment variables, read again at each start; relative to the file that the
+    /// service is declared in. They come after those of the top level and of `defaults`; later files
+    /// win. A `?` at the end of a path makes the file optional.
+    #[schemars(extend("default" = [], "examples" = ["web.env", ["web.env", "secrets.env?"], [{"path": "web.env", "required": false}]]))]
+    pub(crate) env_files: Field<EnvFiles>,
+    /// What it takes over from the environment of the command that starts it, beside the short fixed
+    /// list (HOME, USER, LOGNAME, SHELL, PATH, LANG, LC_*, TZ, TMPDIR, XDG_RUNTIME_DIR): `NAME`,
+    /// `PREFIX_*` or `all`. A name must be set, unless a `?` follows it. Replaces the lists of
+    /// `defaults` and of the top level.
+    #[schemars(extend("default" = [], "examples" = [["SSH_AUTH_SOCK?", "AWS_*"], ["all"]]))]
+    pub(crate) env_inherit: Field<OneOrMany>,
+    /// Variables that it does not see, wherever they come from.
+    #[schemars(extend("default" = [], "examples" = [["DEBUG"]]))]
+    pub(crate) env_unset: Field<Vec<Field<String>>>,
+    /// The groups that it belongs to.
+    #[schemars(extend("default" = [], "examples" = [["core"]]))]
+    pub(crate) groups: Field<Vec<Field<String>>>,
+    /// What it needs before it can start: a list of services and `@groups`, which must be ready; or a
+    /// map from each of them to its condition.
+    #[schemars(extend("default" = [], "examples" = [["db", "@core"], {"migrate": {"condition": "completed"}}]))]
+    pub(crate) depends_on: Field<DependsOn>,
+    /// How it shows that it is ready: one of `tcp`, `http`, `unix`, `exec`, `log` and `file`. Without
+    /// it, a service is ready once it is started, and a task when it has completed. Default: none.
+    #[schemars(extend("examples" = [{"tcp": 8080}, {"log": "listening on", "timeout": "10s"}]))]
+    pub(crate) ready: Field<Ready>,
+    /// When it is started again: a policy, or a map with the policy and its details. Default:
+    /// `on-failure`; of a task: `never`.
+    #[schemars(extend("default" = "on-failure", "examples" = ["always", {"policy": "always", "delay": "5s", "max_failures": "never"}]))]
+    pub(crate) restart: Field<Restart>,
+    /// How it is asked to stop. What is left after the timeout is killed.
+    #[schemars(extend("default" = {"signal": "TERM", "timeout": "10s"}, "examples" = [{"signal": "INT", "timeout": "30s"}]))]
+    pub(crate) stop: Field<Stop>,
+    /// The ways to end that count as well done, beside the signal that stops it: exit codes and
+    /// signals.
+    #[schemars(extend("default" = [0], "examples" = [[0, 143], [0, "HUP"]]))]
+    pub(crate) success_exit: Field<Vec<Field<Exit>>>,
+    /// How the last of its processes is found and ended: `pgid` by its process group, `tmux-prefix` by
+    /// the names of its tmux sessions. Default: `tmux-prefix` with the session's own name for a `tmux`
+    /// service, `pgid` for others, unless its group says otherwise.
+    #[schemars(extend("examples" = ["pgid", {"strategy": "tmux-prefix", "prefix": "shop-web"}]))]
+    pub(crate) cleanup: Field<Cleanup>,
+    /// The name of its tmux session; only of a `tmux` service. Default: `tmux.prefix` and the
+    /// service's name.
+    #[schemars(regex(pattern = SESSION), extend("examples" = ["shop-console"]))]
+    pub(crate) session: Field<String>,
+    /// The bounds of its log.
+    #[schemars(extend("default" = {"max_size": "10MiB", "keep": 5}, "examples" = [{"max_size": "1MiB"}]))]
+    pub(crate) log: Field<Log>,
+}
+
+/// What sort of thing a service is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub(crate) enum Type {
+    /// Runs until it is stopped.
+    Process,
+    /// The same, in a tmux session that people can attach to.
+    Tmux,
+    /// Runs to its end once.
+    Task,
+}
+
+/// What is executed.
+#[derive(Debug, JsonSchema)]
+#[schemars(inline, untagged)]
+pub(crate) enum Command {
+    /// The program and its arguments, executed as they are.
+    #[schemars(extend("minItems" = 1))]
+    Exec(Vec<Field<Argument>>),
+    /// A script for `sh -c`.
+    #[schemars(extend("minLength" = 1))]
+    Shell(String),
+}
+
+read_by_shape!(Command, "text or a list of texts", Scalar => Shell, List => Exec);
+
+/// Env files: one, or a list.
+#[derive(Debug, JsonSchema)]
+#[schemars(inline, untagged)]
+pub(crate) enum EnvFiles {
+    /// One path.
+    #[schemars(extend("minLength" = 1))]
+    One(String),
+    /// Several.
+    Many(Vec<Field<EnvFile>>),
+}
+
+read_by_shape!(EnvFiles, "text or a list", Scalar => One, List => Many);
+
+/// One env file.
+#[derive(Debug, JsonSchema)]
+#[schemars(inline, untagged)]
+pub(crate) enum EnvFile {
+    /// Its path; a `?` at the end makes it optional.
+    #[schemars(extend("minLength" = 1))]
+    Path(String),
+    /// Its path, and whether it must exist.
+    Full(EnvFileSettings),
+}
+
+read_by_shape!(EnvFile, "text or a map", Scalar => Path, Map => Full);
+
+/// One env file, in full.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(inline, extend("required" = ["path"]))]
+pub(crate) struct EnvFileSettings {
+    /// Required. Where it is, relative to the manifest file.
+    #[schemars(length(min = 1), extend("examples" = ["web.env"]))]
+    pub(crate) path: Field<String>,
+    /// Whether its absence keeps the service from starting.
+    #[schemars(extend("default" = true, "examples" = [false]))]
+    pub(crate) required: Field<bool>,
+}
+
+/// What a service needs.
+#[derive(Debug, JsonSchema)]
+#[schemars(inline, untagged)]
+pub(crate) enum DependsOn {
+    /// Services and `@groups`, all of which must be ready.
+    List(Vec<Field<String>>),
+    /// Services and `@groups` with their conditions.
+    #[schemars(extend("propertyNames" = {"pattern": REFERENCE}))]
+    Map(Table<Dependency>),
+}
+
+/// The pattern of a service's name or an `@group`.
+pub(crate) const REFERENCE: &str = "^@?[A-Za-z0-9][A-Za-z0-9._-]*$";
+
+read_by_shape!(DependsOn, "a list of services, or a map with their conditions", List => List, Map => Map);
+
+/// One dependency.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(inline)]
+pub(crate) struct Dependency {
+    /// What must be true of it before this service may start. `started`: its command has been
+    /// executed. `ready`: it is ready; a task: it has completed. `completed`: the task has completed.
+    #[schemars(extend("default" = "ready", "examples" = ["completed"]))]
+    pub(crate) condition: Field<Condition>,
+}
+
+/// What must be true of a dependency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub(crate) enum Condition {
+    /// Its command has been executed.
+    Started,
+    /// It is ready; a task: it has completed.
+    Ready,
+    /// The task has completed.
+    Completed,
+}
+
+/// How a service shows that it is ready.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(inline, extend("oneOf" = [
+    {"required": ["tcp"]}, {"required": ["http"]}, {"required": ["unix"]},
+    {"required": ["exec"]}, {"required": ["log"]}, {"required": ["file"]}
+]))]
+pub(crate) struct Ready {
+    /// A TCP connection is accepted here: a port on 127.0.0.1, or `host:port`. Default: not asked.
+    #[schemars(extend("examples" = [8080, "127.0.0.1:8080", "localhost:${PORT}"]))]
+    pub(crate) tcp: Field<Port>,
+    /// A GET of this `http://` URL answers with a status of 200 to 399. Default: not
+    /// asked.
+    #[schemars(extend("pattern" = HTTP, "examples" = ["http://127.0.0.1:8080/health"]))]
+    pub(crate) http: Field<String>,
+    /// A unix socket at this path accepts a connection; a symbolic link is followed.
+    /// Default: not asked.
+    #[schemars(length(min = 1), extend("examples" = ["${baudbot.runtime_dir}/web.sock"]))]
+    pub(crate) unix: Field<String>,
+    /// This command, in the service's environment and directory, exits with 0. Default: not asked.
+    #[schemars(extend("examples" = [["pg_isready", "-q"], "test -s out/index"]))]
+    pub(crate) exec: Field<Command>,
+    /// A line of its output matches this regular expression. Default: not asked.
+    #[schemars(length(min = 1), extend("examples" = ["listening on port \\d+"]))]
+    pub(crate) log: Field<String>,
+    /// A file exists at this path that is newer than the start. Default: not asked.
+    #[schemars(length(min = 1), extend("examples" = ["${baudbot.runtime_dir}/web.ready"]))]
+    pub(crate) file: Field<String>,
+    /// How long to wait from the end of one attempt to the next. Default: 1s for `http` and `exec`,
+    /// 100ms for others.
+    #[schemars(extend("default" = "1s", "examples" = ["500ms"]))]
+    pub(crate) interval: Field<Duration>,
+    /// How long after its start it counts as failed when it is not ready. `never`: wait for ever.
+    #[schemars(extend("default" = "60s", "examples" = ["10s", "never"]))]
+    pub(crate) timeout: Field<Timeout>,
+}
+
+/// The pattern of URLs that can be probed.
+pub(crate) const HTTP: &str = "^(http://.|\\$\\{)";
+
+/// When a service is started again.
+#[derive(Debug, JsonSchema)]
+#[schemars(inline, untagged)]
+pub(crate) enum Restart {
+    /// When.
+    Word(Policy),
+    /// When, and the details.
+    Settings(RestartSettings),
+}
+
+read_by_shape!(Restart, "a policy or a map", Scalar => Word, Map => Settings);
+
+/// When a service is started again after it ended by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub(crate) enum Policy {
+    /// However it ended.
+    Always,
+    /// When it did not end well.
+    OnFailure,
+    /// Not at all.
+    Never,
+}
+
+/// When a service is started again, in full.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(inline)]
+pub(crate) struct RestartSettings {
+    /// When: `always`, however it ended; `on-failure`, when it did not end well; `never`. Default:
+    /// `on-failure`; of a task: `never`.
+    #[schemars(extend("default" = "on-failure", "examples" = ["always"]))]
+    pub(crate) policy: Field<Policy>,
+    /// How long to wait before the first restart.
+    #[schemars(extend("default" = "1s", "examples" = ["5s"]))]
+    pub(crate) delay: Field<Duration>,
+    /// What each further delay is multiplied by; at least 1.
+    #[schemars(range(min = 1), extend("default" = 2, "examples" = [1.5]))]
+    pub(crate) factor: Field<f64>,
+    /// The longest delay.
+    #[schemars(extend("default" = "60s", "examples" = ["5m"]))]
+    pub(crate) max_delay: Field<Duration>,
+    /// The share of the delay by which it may vary at random: 0 to 1.
+    #[schemars(range(min = 0, max = 1), extend("default" = 0.1, "examples" = [0.25]))]
+    pub(crate) jitter: Field<f64>,
+    /// How long it must have been ready for its earlier failures to be forgotten.
+    #[schemars(extend("default" = "60s", "examples" = ["5m"]))]
+    pub(crate) stable_after: Field<Duration>,
+    /// After how many failures in a row it is given up; `never`: not at all.
+    #[schemars(extend("default" = 10, "examples" = [3, "never"]))]
+    pub(crate) max_failures: Field<MaxFailures>,
+    /// Exit codes and signals after which it is given up at once.
+    #[schemars(extend("default" = [], "examples" = [[78]]))]
+    pub(crate) no_retry_exit: Field<Vec<Field<Exit>>>,
+}
+
+/// How a service is asked to stop.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(inline)]
+pub(crate) struct Stop {
+    /// The signal that asks it.
+    #[schemars(extend("default" = "TERM", "examples" = ["INT", "SIGQUIT", 15]))]
+    pub(crate) signal: Field<Signal>,
+    /// How long it has before it is killed.
+    #[schemars(extend("default" = "10s", "examples" = ["30s"]))]
+    pub(crate) timeout: Field<Duration>,
+}
+
+/// How the last process of a service is found and ended.
+#[derive(Debug, JsonSchema)]
+#[schemars(inline, untagged)]
+pub(crate) enum Cleanup {
+    /// The strategy alone.
+    Word(Strategy),
+    /// The strategy and its details.
+    Settings(CleanupSettings),
+}
+
+read_by_shape!(Cleanup, "a strategy or a map", Scalar => Word, Map => Settings);
+
+/// How the last process is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub(crate) enum Strategy {
+    /// By its process group.
+    Pgid,
+    /// By the names of its tmux sessions, on the project's server.
+    TmuxPrefix,
+}
+
+/// A cleanup strategy, in full.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(inline, extend("required" = ["strategy"]))]
+pub(crate) struct CleanupSettings {
+    /// Required. `pgid`: by its process group. `tmux-prefix`: by the names of its tmux sessions.
+    #[schemars(extend("examples" = ["tmux-prefix"]))]
+    pub(crate) strategy: Field<Strategy>,
+    /// With `tmux-prefix`: what the names of its sessions begin with, never empty. Default: the name of
+    /// the service's own session, and of that session alone.
+    #[schemars(regex(pattern = SESSION), extend("examples" = ["dev-agent-"]))]
+    pub(crate) prefix: Field<String>,
+}
+
+/// The bounds of a log.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(inline)]
+pub(crate) struct Log {
+    /// The size at which a new file is begun.
+    #[schemars(extend("default" = "10MiB", "examples" = ["1MiB", "500kB", 65536]))]
+    pub(crate) max_size: Field<Size>,
+    /// How many files there are at most, the one being written included.
+    #[schemars(range(min = 1), extend("default" = 5, "examples" = [3]))]
+    pub(crate) keep: Field<u32>,
+}
+
+impl OneOrMany {
+    /// The texts with their places; `own` is the place of the whole.
+    pub(crate) fn items<'a>(
+        whole: &'a super::field::Spanned<Self>,
+    ) -> Vec<(&'a str, super::source::Span)> {
+        match &whole.value {
+            Self::One(text) => vec![(text, whole.span)],
+            Self::Many(items) => texts(items),
+        }
+    }
+}
+
+/// The texts of a list, with their places.
+pub(crate) fn texts(items: &[Field<String>]) -> Vec<(&str, super::source::Span)> {
+    items
+        .iter()
+        .filter_map(Field::written)
+        .map(|item| (item.value.as_str(), item.span))
+        .collect()
+}

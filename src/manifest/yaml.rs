@@ -1,0 +1,690 @@
+//! YAML text to nodes that know where they stand. The one module that names the YAML library.
+//!
+//! The library's parser is a stream of events, and that stream is all we take from it. Building the
+//! nodes ourselves gives four things that a ready-made value type does not: each scalar keeps the
+//! text that people wrote (`1.10` in an environment stays `1.10`), each value keeps its place behind
+//! aliases and merge keys too, merge keys may be chained, and a document that is too deep or too
+//! large is refused before it has cost anything: an alias shares its node, and counts.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
+
+use super::diagnostic::Diagnostic;
+use super::source::{FileId, Span};
+
+/// How deep collections may be nested. The language itself needs seven levels.
+const DEEPEST: usize = 64;
+/// How many values a document may have once its aliases are followed.
+const MOST_NODES: usize = 100_000;
+
+/// One value.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// Where it is written. Of a block collection: its key, since the collection itself runs on
+    /// into whatever white space and comments follow.
+    pub(crate) span: Span,
+    /// What it is.
+    pub(crate) data: Data,
+    /// How many values it holds, itself included and aliases followed.
+    weight: usize,
+}
+
+/// What a value is.
+#[derive(Debug)]
+pub(crate) enum Data {
+    /// One text, number, …
+    Scalar(Scalar),
+    /// `[a, b]`
+    Sequence(Vec<Rc<Node>>),
+    /// `{a: b}`; merge keys are already replaced by what they merge, keys are unique.
+    Mapping(Vec<Entry>),
+}
+
+/// A scalar, as text and as what YAML 1.2 (core schema) takes it for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Scalar {
+    /// The text, quotes and escapes resolved.
+    pub(crate) text: String,
+    /// What it stands for.
+    pub(crate) meaning: Meaning,
+}
+
+/// What a scalar stands for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Meaning {
+    /// `null`, `~` or nothing at all.
+    Null,
+    /// `true`, `false`. `yes`, `no`, `on` and `off` are texts.
+    Bool(bool),
+    /// A whole number.
+    Integer(i64),
+    /// Another number.
+    Float(f64),
+    /// Anything else, and all that is quoted.
+    Text,
+}
+
+/// One key of a mapping with its value.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    /// The key.
+    pub(crate) key: String,
+    /// Where the key is written.
+    pub(crate) span: Span,
+    /// The value.
+    pub(crate) value: Rc<Node>,
+}
+
+impl Node {
+    /// What people call a value of this kind.
+    pub(crate) fn kind(&self) -> &'static str {
+        match &self.data {
+            Data::Sequence(_) => "a list",
+            Data::Mapping(_) => "a map",
+            Data::Scalar(scalar) => match scalar.meaning {
+                Meaning::Null => "nothing",
+                Meaning::Bool(_) => "a boolean",
+                Meaning::Integer(_) => "a number",
+                Meaning::Float(_) => "a fractional number",
+                Meaning::Text => "text",
+            },
+        }
+    }
+
+    /// The value of `key`, when this is a mapping that has it.
+    pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
+        match &self.data {
+            Data::Mapping(entries) => entries.iter().find(|entry| entry.key == key),
+            Data::Scalar(_) | Data::Sequence(_) => None,
+        }
+    }
+}
+
+/// Parses one document. What is wrong goes into `diagnostics`; `None` when there is no document to
+/// go on with. Time and memory are bounded by the length of `text`.
+pub(crate) fn parse(
+    text: &str,
+    file: FileId,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Rc<Node>> {
+    // A byte order mark is reported by the loader; here it only shifts every position.
+    let (text, offset) = match text.strip_prefix('\u{feff}') {
+        Some(rest) => (rest, '\u{feff}'.len_utf8()),
+        None => (text, 0),
+    };
+    let mut builder = Builder {
+        text,
+        places: Places::new(text, file, offset),
+        open: Vec::new(),
+        anchors: HashMap::new(),
+        documents: 0,
+        root: None,
+        total: 0,
+        diagnostics,
+    };
+    match builder.run() {
+        Ok(()) => builder.root,
+        Err(Stop(diagnostic)) => {
+            builder.diagnostics.push(*diagnostic);
+            None
+        }
+    }
+}
+
+/// What ends the parsing of a document early.
+struct Stop(Box<Diagnostic>);
+
+impl From<Diagnostic> for Stop {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self(Box::new(diagnostic))
+    }
+}
+
+struct Builder<'a> {
+    text: &'a str,
+    places: Places,
+    open: Vec<Open>,
+    /// Anchored nodes; `None` while one is still being read.
+    anchors: HashMap<usize, Option<Rc<Node>>>,
+    documents: usize,
+    root: Option<Rc<Node>>,
+    /// Nodes so far, aliases followed.
+    total: usize,
+    diagnostics: &'a mut Vec<Diagnostic>,
+}
+
+/// A collection that is not closed yet.
+struct Open {
+    anchor: usize,
+    span: Span,
+    content: Content,
+}
+
+enum Content {
+    Sequence(Vec<Rc<Node>>),
+    Mapping {
+        entries: Vec<(Entry, IsMerge)>,
+        /// Where each key first stood.
+        seen: HashMap<(String, IsMerge), Span>,
+        /// The key whose value comes next.
+        key: Option<PendingKey>,
+    },
+}
+
+enum PendingKey {
+    Key {
+        text: String,
+        span: Span,
+        is_merge: IsMerge,
+    },
+    /// Already reported; its value is dropped.
+    Unfit,
+}
+
+type IsMerge = bool;
+
+impl Builder<'_> {
+    fn run(&mut self) -> Result<(), Stop> {
+        for event in Parser::new_from_str(self.text) {
+            let (event, span) = event.map_err(|error| self.syntax_error(&error))?;
+            let span = self.places.span(span);
+            match event {
+                Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
+                Event::DocumentStart(_) => self.begin_document(span)?,
+                Event::SequenceStart(anchor, tag) => {
+                    self.collection_tag(tag.as_deref(), "seq", span);
+                    self.open(anchor, span, Content::Sequence(Vec::new()))?;
+                }
+                Event::MappingStart(anchor, tag) => {
+                    self.collection_tag(tag.as_deref(), "map", span);
+                    let content = Content::Mapping {
+                        entries: Vec::new(),
+                        seen: HashMap::new(),
+                        key: None,
+                    };
+                    self.open(anchor, span, content)?;
+                }
+                Event::SequenceEnd | Event::MappingEnd => self.close(span)?,
+                Event::Scalar(text, style, anchor, tag) => {
+                    let is_plain = style == ScalarStyle::Plain;
+                    let meaning = self.meaning(&text, is_plain, tag.as_deref(), span);
+                    let is_merge = is_plain && text == "<<";
+                    let scalar = Scalar {
+                        text: text.into_owned(),
+                        meaning,
+                    };
+                    self.scalar(scalar, span, anchor, is_merge)?;
+                }
+                Event::Alias(anchor) => self.alias(anchor, span)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_document(&mut self, span: Span) -> Result<(), Stop> {
+        self.documents += 1;
+        if self.documents == 1 {
+            return Ok(());
+        }
+        Err(
+            Diagnostic::error("several_documents", "the file holds more than one document")
+                .label(span, "a second document begins here")
+                .help("a manifest is one document; `include` joins several files")
+                .into(),
+        )
+    }
+
+    fn open(&mut self, anchor: usize, span: Span, content: Content) -> Result<(), Stop> {
+        if self.open.len() >= DEEPEST {
+            return Err(Diagnostic::error(
+                "too_deep",
+                format!("values are nested deeper than {DEEPEST} levels"),
+            )
+            .label(span, "one level too deep")
+            .help("a manifest needs seven levels at most")
+            .into());
+        }
+        if anchor > 0 {
+            self.anchors.insert(anchor, None);
+        }
+        self.open.push(Open {
+            anchor,
+            span,
+            content,
+        });
+        Ok(())
+    }
+
+    fn close(&mut self, end: Span) -> Result<(), Stop> {
+        let Some(open) = self.open.pop() else {
+            return Ok(());
+        };
+        let is_flow = self
+            .places
+            .source(open.span, self.text)
+            .starts_with(['[', '{']);
+        let span = if is_flow {
+            Span {
+                end: end.end.max(open.span.end),
+                ..open.span
+            }
+        } else {
+            open.span
+        };
+        let (data, weight) = match open.content {
+            Content::Sequence(items) => {
+                let weight = items.iter().map(|item| item.weight).sum::<usize>();
+                (Data::Sequence(items), weight)
+            }
+            Content::Mapping { entries, .. } => {
+                let entries = self.merge(entries);
+                let weight = entries
+                    .iter()
+                    .map(|entry| entry.value.weight)
+                    .sum::<usize>();
+                (Data::Mapping(entries), weight)
+            }
+        };
+        let node = Node {
+            span,
+            data,
+            weight: weight + 1,
+        };
+        self.count(1, span)?;
+        self.place(node, open.anchor, is_flow)
+    }
+
+    fn scalar(
+        &mut self,
+        scalar: Scalar,
+        span: Span,
+        anchor: usize,
+        is_merge: IsMerge,
+    ) -> Result<(), Stop> {
+        self.count(1, span)?;
+        if self.key_is_next() {
+            if anchor > 0 {
+                let node = Node {
+                    span,
+                    data: Data::Scalar(scalar.clone()),
+                    weight: 1,
+                };
+                self.anchors.insert(anchor, Some(Rc::new(node)));
+            }
+            self.key(&scalar, span, is_merge);
+            return Ok(());
+        }
+        let is_written = !scalar.text.is_empty() || span.end > span.start;
+        let node = Node {
+            span,
+            data: Data::Scalar(scalar),
+            weight: 1,
+        };
+        self.place(node, anchor, is_written)
+    }
+
+    fn alias(&mut self, anchor: usize, span: Span) -> Result<(), Stop> {
+        let node = match self.anchors.get(&anchor) {
+            Some(Some(node)) => Rc::clone(node),
+            Some(None) | None => {
+                return Err(Diagnostic::error(
+                    "recursive_alias",
+                    "an alias stands inside the value that it repeats",
+                )
+                .label(span, "inside its own anchor")
+                .help("an alias can repeat only a value that is complete before it")
+                .into());
+            }
+        };
+        self.count(node.weight, span)?;
+        if self.key_is_next() {
+            match &node.data {
+                Data::Scalar(scalar) => self.key(&scalar.clone(), span, false),
+                Data::Sequence(_) | Data::Mapping(_) => self.unfit_key(span),
+            }
+            return Ok(());
+        }
+        self.insert(node);
+        Ok(())
+    }
+
+    /// Puts a finished node where it belongs. One without a span of its own (a block collection, an
+    /// absent value) takes the place of its key.
+    fn place(&mut self, mut node: Node, anchor: usize, has_own_span: bool) -> Result<(), Stop> {
+        if self.key_is_next() {
+            self.unfit_key(node.span);
+            return Ok(());
+        }
+        if !has_own_span
+            && let Some(Open {
+                content:
+                    Content::Mapping {
+                        key: Some(PendingKey::Key { span, .. }),
+                        ..
+                    },
+                ..
+            }) = self.open.last()
+        {
+            node.span = *span;
+        }
+        let node = Rc::new(node);
+        if anchor > 0 {
+            self.anchors.insert(anchor, Some(Rc::clone(&node)));
+        }
+        self.insert(node);
+        Ok(())
+    }
+
+    fn insert(&mut self, node: Rc<Node>) {
+        let Some(parent) = self.open.last_mut() else {
+            self.root = Some(node);
+            return;
+        };
+        match &mut parent.content {
+            Content::Sequence(items) => items.push(node),
+            Content::Mapping { entries, key, .. } => {
+                if let Some(PendingKey::Key {
+                    text,
+                    span,
+                    is_merge,
+                }) = key.take()
+                {
+                    let entry = Entry {
+                        key: text,
+                        span,
+                        value: node,
+                    };
+                    entries.push((entry, is_merge));
+                }
+            }
+        }
+    }
+
+    fn key_is_next(&self) -> bool {
+        matches!(
+            self.open.last(),
+            Some(Open {
+                content: Content::Mapping { key: None, .. },
+                ..
+            })
+        )
+    }
+
+    fn key(&mut self, scalar: &Scalar, span: Span, is_merge: IsMerge) {
+        if scalar.meaning == Meaning::Null {
+            self.unfit_key(span);
+            return;
+        }
+        let new = scalar.text.clone();
+        let Some(Open {
+            content: Content::Mapping { seen, key, .. },
+            ..
+        }) = self.open.last_mut()
+        else {
+            return;
+        };
+        if let Some(&earlier) = seen.get(&(new.clone(), is_merge)) {
+            let help = if is_merge {
+                "one merge key takes a list: `<<: [*a, *b]`".to_owned()
+            } else {
+                format!("keep one of the two `{new}`")
+            };
+            let diagnostic = Diagnostic::error(
+                "duplicate_key",
+                format!("the key `{new}` stands here twice"),
+            )
+            .label(span, "again here")
+            .label(earlier, "first here")
+            .help(help);
+            self.diagnostics.push(diagnostic);
+            *key = Some(PendingKey::Unfit);
+            return;
+        }
+        seen.insert((new.clone(), is_merge), span);
+        *key = Some(PendingKey::Key {
+            text: new,
+            span,
+            is_merge,
+        });
+    }
+
+    fn unfit_key(&mut self, span: Span) {
+        self.diagnostics.push(
+            Diagnostic::error("bad_key", "a key is not a text")
+                .label(span, "this is used as a key")
+                .help("a key is a word, as in `name: value`; a value that begins with `{` or `[` needs quotes to be a text"),
+        );
+        if let Some(Open {
+            content: Content::Mapping { key, .. },
+            ..
+        }) = self.open.last_mut()
+        {
+            *key = Some(PendingKey::Unfit);
+        }
+    }
+
+    /// Replaces the merge key by what it merges: a key that stands here wins over a merged one, and
+    /// an earlier map of a list over a later one.
+    fn merge(&mut self, entries: Vec<(Entry, IsMerge)>) -> Vec<Entry> {
+        if entries.iter().all(|(_, is_merge)| !is_merge) {
+            return entries.into_iter().map(|(entry, _)| entry).collect();
+        }
+        let mut taken: std::collections::HashSet<String> = entries
+            .iter()
+            .filter(|(_, is_merge)| !is_merge)
+            .map(|(entry, _)| entry.key.clone())
+            .collect();
+        let mut merged = Vec::new();
+        for (entry, is_merge) in entries {
+            if !is_merge {
+                merged.push(entry);
+                continue;
+            }
+            let sources = match &entry.value.data {
+                Data::Sequence(items) => items.as_slice(),
+                Data::Scalar(_) | Data::Mapping(_) => std::slice::from_ref(&entry.value),
+            };
+            for source in sources {
+                let Data::Mapping(from) = &source.data else {
+                    self.diagnostics.push(
+                        Diagnostic::error("bad_merge", "only maps can be merged")
+                            .label(source.span, format!("this is {}", source.kind()))
+                            .help("a merge key takes an alias of a map, or a list of such: `<<: *base`"),
+                    );
+                    continue;
+                };
+                for candidate in from {
+                    if taken.insert(candidate.key.clone()) {
+                        merged.push(candidate.clone());
+                    }
+                }
+            }
+        }
+        merged
+    }
+
+    fn count(&mut self, nodes: usize, span: Span) -> Result<(), Stop> {
+        self.total = self.total.saturating_add(nodes);
+        if self.total <= MOST_NODES {
+            return Ok(());
+        }
+        Err(Diagnostic::error(
+            "too_large",
+            format!("the manifest has more than {MOST_NODES} values once its aliases are followed"),
+        )
+        .label(span, "too much from here on")
+        .help("aliases of aliases multiply; a manifest needs a small part of this")
+        .into())
+    }
+
+    fn collection_tag(&mut self, tag: Option<&Tag>, expected: &str, span: Span) {
+        if let Some(tag) = tag
+            && !(tag.is_yaml_core_schema() && tag.suffix == expected)
+        {
+            self.unknown_tag(tag, span);
+        }
+    }
+
+    fn unknown_tag(&mut self, tag: &Tag, span: Span) {
+        self.diagnostics.push(
+            Diagnostic::error("unknown_tag", format!("the tag `{tag}` means nothing here"))
+                .label(span, "this value is tagged")
+                .help("a manifest needs no tags; quotes make a text of anything"),
+        );
+    }
+
+    fn meaning(&mut self, text: &str, is_plain: bool, tag: Option<&Tag>, span: Span) -> Meaning {
+        let Some(tag) = tag else {
+            return if is_plain {
+                plain_meaning(text)
+            } else {
+                Meaning::Text
+            };
+        };
+        let by_text = plain_meaning(text);
+        let fits = tag.is_yaml_core_schema()
+            && match tag.suffix.as_str() {
+                "str" => return Meaning::Text,
+                "null" => by_text == Meaning::Null,
+                "bool" => matches!(by_text, Meaning::Bool(_)),
+                "int" => matches!(by_text, Meaning::Integer(_)),
+                "float" => matches!(by_text, Meaning::Integer(_) | Meaning::Float(_)),
+                _ => false,
+            };
+        if fits {
+            return by_text;
+        }
+        if tag.handle.is_empty() && tag.suffix == "!" {
+            return Meaning::Text;
+        }
+        self.unknown_tag(tag, span);
+        Meaning::Text
+    }
+
+    fn syntax_error(&self, error: &ScanError) -> Diagnostic {
+        let span = self.places.at(error.marker().index());
+        let line_start = self.text[..self.places.local(span.start)]
+            .rfind('\n')
+            .map_or(0, |newline| newline + 1);
+        let line = self.text[line_start..].lines().next().unwrap_or_default();
+        let indentation = &line[..line.len() - line.trim_start().len()];
+        let has_tab = indentation.contains('\t');
+        let help = if has_tab {
+            "indent with spaces: YAML does not take tabs for indentation"
+        } else {
+            "the mistake may stand just before this place: indentation, a missing `:`, an open quote or bracket"
+        };
+        let span = if has_tab {
+            Span {
+                start: self.places.shift(line_start),
+                end: self.places.shift(line_start + indentation.len()),
+                ..span
+            }
+        } else {
+            span
+        };
+        Diagnostic::error("syntax", format!("this is not YAML: {}", error.info()))
+            .label(span, if has_tab { "a tab" } else { "here" })
+            .help(help)
+    }
+}
+
+/// What YAML 1.2's core schema takes a plain scalar for.
+fn plain_meaning(text: &str) -> Meaning {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Meaning::Null,
+        "true" | "True" | "TRUE" => return Meaning::Bool(true),
+        "false" | "False" | "FALSE" => return Meaning::Bool(false),
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => {
+            return Meaning::Float(f64::INFINITY);
+        }
+        "-.inf" | "-.Inf" | "-.INF" => return Meaning::Float(f64::NEG_INFINITY),
+        ".nan" | ".NaN" | ".NAN" => return Meaning::Float(f64::NAN),
+        _ => {}
+    }
+    let radix = |digits: &str, radix| i64::from_str_radix(digits, radix).ok();
+    let is_digits = |digits: &str| !digits.starts_with(['+', '-']);
+    if let Some(digits) = text.strip_prefix("0o").filter(|digits| is_digits(digits)) {
+        return radix(digits, 8).map_or(Meaning::Text, Meaning::Integer);
+    }
+    if let Some(digits) = text.strip_prefix("0x").filter(|digits| is_digits(digits)) {
+        return radix(digits, 16).map_or(Meaning::Text, Meaning::Integer);
+    }
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let is_decimal = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        && unsigned.contains(|c: char| c.is_ascii_digit())
+        && unsigned
+            .chars()
+            .all(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-'));
+    if !is_decimal {
+        return Meaning::Text;
+    }
+    text.parse()
+        .map(Meaning::Integer)
+        .or_else(|_| text.parse().map(Meaning::Float))
+        .unwrap_or(Meaning::Text)
+}
+
+/// Character indexes, which the parser counts in, to bytes of the file.
+struct Places {
+    file: FileId,
+    /// Bytes before the text: a byte order mark.
+    offset: usize,
+    /// The byte of each character, when the two differ.
+    bytes: Option<Vec<usize>>,
+    length: usize,
+}
+
+impl Places {
+    fn new(text: &str, file: FileId, offset: usize) -> Self {
+        Self {
+            file,
+            offset,
+            bytes: (!text.is_ascii()).then(|| text.char_indices().map(|(at, _)| at).collect()),
+            length: text.len(),
+        }
+    }
+
+    fn byte(&self, index: usize) -> usize {
+        let at = match &self.bytes {
+            None => index.min(self.length),
+            Some(bytes) => bytes.get(index).copied().unwrap_or(self.length),
+        };
+        at + self.offset
+    }
+
+    fn shift(&self, local: usize) -> usize {
+        local + self.offset
+    }
+
+    fn local(&self, byte: usize) -> usize {
+        byte - self.offset
+    }
+
+    fn at(&self, index: usize) -> Span {
+        let start = self.byte(index);
+        Span {
+            file: self.file,
+            start,
+            end: start,
+        }
+    }
+
+    fn span(&self, span: saphyr_parser::Span) -> Span {
+        let start = self.byte(span.start.index());
+        Span {
+            file: self.file,
+            start,
+            end: self.byte(span.end.index()).max(start),
+        }
+    }
+
+    fn source<'a>(&self, span: Span, text: &'a str) -> &'a str {
+        &text[self.local(span.start)..]
+    }
+}
+
+#[cfg(test)]
+mod tests;
