@@ -2,6 +2,7 @@
 //! nobody else may reap it.
 
 use std::io;
+use std::process::Output;
 
 use tokio::process::{Child, Command};
 
@@ -11,9 +12,9 @@ use super::process::DeclaredChild;
 /// [`reap_orphans`](super::process::reap_orphans) leaves the process alone.
 #[derive(Debug)]
 pub struct Helper {
-    /// The child itself. Its output, its exit, its end.
+    /// The child itself: its streams, its exit, its end.
     pub child: Child,
-    _declared: DeclaredChild,
+    declared: DeclaredChild,
 }
 
 impl Helper {
@@ -27,9 +28,17 @@ impl Helper {
             let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
             Ok((child, pid))
         })?;
-        Ok(Self {
-            child,
-            _declared: declared,
-        })
+        Ok(Self { child, declared })
+    }
+
+    /// Waits for its end and for all that it writes into its pipes.
+    ///
+    /// # Errors
+    /// As [`Child::wait_with_output`].
+    pub async fn output(self) -> io::Result<Output> {
+        let Self { child, declared } = self;
+        let output = child.wait_with_output().await;
+        drop(declared);
+        output
     }
 }

@@ -241,7 +241,7 @@ impl PidFd {
     /// # Errors
     /// When `poll(2)` fails.
     pub fn is_over(&self) -> io::Result<bool> {
-        Ok(wait_any(&[self], Duration::ZERO)?)
+        wait_any(&[self], Duration::ZERO)
     }
 
     /// How the process ended, once it was reaped by whoever is its parent, on a kernel that tells

@@ -52,7 +52,7 @@ fn a_handle_outlives_its_process_and_hits_nobody_else() {
     assert_eq!(handle.exit(), None);
     started.kill();
     assert!(handle.is_over().unwrap());
-    assert_eq!(handle.send(nix::libc::SIGTERM).unwrap(), Delivery::Gone);
+    assert_eq!(handle.send(libc::SIGTERM).unwrap(), Delivery::Gone);
     assert!(PidFd::open_verified(&identity).unwrap().is_none());
 }
 

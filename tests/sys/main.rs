@@ -10,3 +10,4 @@ mod identity;
 mod process;
 mod roles;
 mod scene;
+mod tmux;

@@ -265,7 +265,7 @@ fn orphans_are_reaped_and_leaders_are_not() {
 fn what_is_not_our_child_cannot_be_observed() {
     assert_eq!(
         process::observe_exit(1).unwrap_err().raw_os_error(),
-        Some(nix::libc::ECHILD)
+        Some(libc::ECHILD)
     );
     assert!(process::reap(-1).is_err());
 }

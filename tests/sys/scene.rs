@@ -53,7 +53,7 @@ impl Scene {
     pub fn open_output(&mut self) {
         let mut options = OpenOptions::new();
         options.read(true).write(true);
-        options.custom_flags(nix::libc::O_NONBLOCK);
+        options.custom_flags(libc::O_NONBLOCK);
         self.output = Some(options.open(self.path("out")).unwrap());
     }
 
@@ -158,7 +158,7 @@ impl Started {
 
     pub fn kill(self) -> Exit {
         let handle = PidFd::open_verified(&self.identity).unwrap().unwrap();
-        handle.send(nix::libc::SIGKILL).unwrap();
+        handle.send(libc::SIGKILL).unwrap();
         self.end()
     }
 }
@@ -172,7 +172,7 @@ impl Drop for Scene {
             .map(|pid| {
                 let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
                 if let Ok(Some(handle)) = PidFd::open(pid) {
-                    let _ = handle.send(nix::libc::SIGKILL);
+                    let _ = handle.send(libc::SIGKILL);
                 }
                 stat.chars().take(80).collect()
             })
