@@ -15,5 +15,6 @@ pub mod plan;
 pub mod record;
 pub mod render;
 pub mod store;
+pub mod supervisor;
 pub mod sys;
 pub mod time;

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ProjectName, RunId, ServiceName};
-use crate::manifest::model::Manifest;
+use crate::manifest::model::{Manifest, TmuxServer};
 
 /// The version that this program writes. It reads this one only: there is no older one.
 pub const VERSION: u32 = 1;
@@ -63,14 +63,16 @@ pub struct StartedRun {
     pub run: RunId,
     /// The leader.
     pub leader: RecordedProcess,
-    /// The number that every process of the run carries, where it could be set.
-    pub mark: Option<u64>,
+    /// Whether its processes carry the run's mark: where no mark can be set, they do not.
+    pub is_marked: bool,
     /// The number of the signal that asks it to stop.
     pub stop_signal: i32,
     /// How long it has before KILL, in milliseconds.
     pub stop_timeout_ms: u64,
     /// The tmux sessions that are its own.
     pub sessions: Option<Sessions>,
+    /// The server that these are on.
+    pub server: Option<TmuxServer>,
 }
 
 /// Which tmux sessions belong to a run.
@@ -214,10 +216,11 @@ mod tests {
                 start_time: 99,
                 boot_id: "b".into(),
             },
-            mark: Some(1 << 60),
+            is_marked: true,
             stop_signal: 15,
             stop_timeout_ms: 10_000,
             sessions: None,
+            server: None,
         }
     }
 

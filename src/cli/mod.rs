@@ -12,6 +12,7 @@ mod init;
 mod logs;
 mod project;
 mod schema;
+mod supervise;
 mod validate;
 
 use std::ffi::OsString;
@@ -86,6 +87,9 @@ enum Command {
     Graph(graph::Arguments),
     /// Write a commented manifest to begin with
     Init(init::Arguments),
+    /// Run a project's supervisor
+    #[command(hide = true)]
+    Supervise(supervise::Arguments),
 }
 
 /// The commands as clap sees them. `--file` may stand before or after the command's name; it is no
@@ -169,6 +173,7 @@ fn dispatch(call: &Call, command: Command) -> Result<ExitCode, Failure> {
         Command::Config(arguments) => config::run(call, &arguments),
         Command::Graph(arguments) => graph::run(call, &arguments),
         Command::Init(arguments) => init::run(call, &arguments),
+        Command::Supervise(arguments) => supervise::run(arguments),
     }
 }
 

@@ -57,6 +57,12 @@ pub struct ServiceStatus {
     pub pid: Option<i32>,
     /// When the state was entered.
     pub since: Option<Timestamp>,
+    /// When something happens by itself: the next start, the end of the wait for readiness, KILL.
+    pub deadline: Option<Timestamp>,
+    /// Whom it waits for.
+    pub waits_for: Vec<ServiceName>,
+    /// Whether all that can be done to stop it has been done and something is left.
+    pub is_stuck: bool,
     /// Restarts by policy since it was last ordered up.
     pub restarts: u32,
     /// The live run.
@@ -159,4 +165,27 @@ pub struct Refusal {
     pub help: Option<String>,
     /// The exit status that the command should end with.
     pub exit: u8,
+}
+
+impl Refusal {
+    /// The supervisor is about to leave: whoever hears this connects to the next one.
+    pub fn leaving() -> Self {
+        Self {
+            code: "baudbot::control::leaving".into(),
+            message: "the supervisor is leaving".into(),
+            help: Some("give the order again".into()),
+            exit: 1,
+        }
+    }
+}
+
+impl News {
+    /// The name of the server-sent event.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Snapshot(_) => "snapshot",
+            Self::Service { .. } => "service",
+            Self::Finished(_) => "finished",
+        }
+    }
 }

@@ -7,11 +7,15 @@
 
 pub mod census;
 mod child;
+pub mod clock;
+pub mod detach;
 pub mod directory;
 pub mod helper;
 pub mod identity;
 pub mod mark;
+pub mod over;
 pub mod pane;
+pub mod probe;
 pub mod process;
 pub mod start_error;
 pub mod sweep;

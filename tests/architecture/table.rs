@@ -90,11 +90,7 @@ const TABLE: &[Row] = &[
             "exit",
         ],
     ),
-    row(
-        "control",
-        World::Shell,
-        &["store", "sys", "exit", "machine", "plan", "manifest::model"],
-    ),
+    row("control", World::Shell, &["control", "store"]),
     row(
         "control::protocol",
         World::Pure,

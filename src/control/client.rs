@@ -1,0 +1,395 @@
+//! The command line's end of the control socket, and how it gets a supervisor to talk to.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use futures_util::stream::{self, Stream};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::UnixStream;
+
+use super::handshake::Word;
+use super::protocol::{Notice, OrderReply, OrderRequest, Refusal, Status};
+use crate::store::{Project, StoreError};
+
+/// How long an answer to a question may take. The event loop answers at once; a supervisor that
+/// does not is stopped (SIGSTOP) or starved.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often a supervisor that is just leaving, or just arriving, is met before giving up.
+const MOST_ATTEMPTS: u32 = 200;
+
+/// What can go wrong between the command line and the supervisor.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The supervisor said no.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    /// The project's directories.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The connection.
+    #[error("cannot talk to the supervisor at {}", socket.display())]
+    Connection {
+        /// The control socket.
+        socket: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// No answer in time.
+    #[error("the supervisor did not answer within {} s", ANSWER_TIMEOUT.as_secs())]
+    NoAnswer,
+    /// An answer that makes no sense.
+    #[error("the supervisor's answer cannot be read: {0}")]
+    BadAnswer(String),
+    /// It did not come up.
+    #[error("the supervisor could not start: {message}")]
+    NotStarted {
+        /// Its own words.
+        message: String,
+        /// What to do about it.
+        help: Option<String>,
+    },
+}
+
+impl ClientError {
+    /// Whether the supervisor went away under the request: the request can be made again, of the
+    /// next supervisor.
+    pub fn is_leaving(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => *refusal == Refusal::leaving(),
+            Self::Connection { .. } => true,
+            Self::Store(_) | Self::NoAnswer | Self::BadAnswer(_) | Self::NotStarted { .. } => false,
+        }
+    }
+
+    /// What to do about it, where that can be said.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Refused(refusal) => refusal.help.clone(),
+            Self::Store(error) => error.help(),
+            Self::Connection { .. } => Some("try again; `baudbot status` tells whether it runs".into()),
+            Self::NoAnswer => Some(
+                "see whether it is stopped or starved; ending it with `kill` is safe: the next command finds all that it started".into(),
+            ),
+            Self::BadAnswer(_) => Some("use the same version of baudbot at both ends".into()),
+            Self::NotStarted { help, .. } => help.clone(),
+        }
+    }
+}
+
+/// A supervisor that can be asked.
+#[derive(Debug, Clone)]
+pub struct Client {
+    project: Project,
+}
+
+/// The supervisor of `project`, if one runs.
+///
+/// # Errors
+/// A socket that exists and cannot be connected to, other than for want of a listener.
+pub async fn connect(project: &Project) -> Result<Option<Client>, ClientError> {
+    let project = project
+        .where_it_answers()
+        .unwrap_or_else(|| project.clone());
+    match UnixStream::connect(project.control_socket()).await {
+        Ok(_) => Ok(Some(Client { project })),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(source) => Err(ClientError::Connection {
+            socket: project.control_socket(),
+            source,
+        }),
+    }
+}
+
+/// The supervisor of `project`; one is started when none runs. `note` hears what a supervisor that
+/// starts has to tell, as in "ending what an earlier supervisor left".
+///
+/// # Errors
+/// [`ClientError::NotStarted`] and what goes wrong with directories and connections.
+pub async fn connect_or_start(
+    project: &Project,
+    mut note: impl FnMut(&str),
+) -> Result<Client, ClientError> {
+    for _ in 0..MOST_ATTEMPTS {
+        if let Some(client) = connect(project).await? {
+            return Ok(client);
+        }
+        match start(project, &mut note).await? {
+            Started::Ready => {}
+            // Another one holds the lock: it is just arriving, or just leaving.
+            Started::Locked => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+    Err(ClientError::NotStarted {
+        message: "another supervisor holds the project's lock and does not answer".into(),
+        help: Some(format!(
+            "{} names its process",
+            project.state_dir().join("lock").display()
+        )),
+    })
+}
+
+enum Started {
+    Ready,
+    Locked,
+}
+
+async fn start(project: &Project, note: &mut impl FnMut(&str)) -> Result<Started, ClientError> {
+    let failed = |message: String| ClientError::NotStarted {
+        message,
+        help: None,
+    };
+    project.create_directories()?;
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(project.supervisor_log())
+        .map_err(|error| failed(format!("{}: {error}", project.supervisor_log().display())))?;
+    let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
+    let mut command = std::process::Command::new(program);
+    command
+        .arg("supervise")
+        .arg("--name")
+        .arg(project.name().as_str())
+        .arg("--state-dir")
+        .arg(project.state_dir())
+        .arg("--runtime-dir")
+        .arg(project.runtime_dir())
+        .current_dir("/")
+        .env_clear()
+        .envs(
+            SUPERVISOR_ENVIRONMENT
+                .iter()
+                .filter_map(|name| Some((*name, std::env::var_os(name)?))),
+        )
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log);
+    let mut child = tokio::process::Command::from(command)
+        .spawn()
+        .map_err(|error| failed(error.to_string()))?;
+    let Some(stdout) = child.stdout.take() else {
+        return Err(failed("it has no standard output".into()));
+    };
+    let mut lines = BufReader::new(stdout).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        match serde_json::from_str(&line) {
+            Ok(Word::Ready) => return Ok(Started::Ready),
+            Ok(Word::Locked) => {
+                // It says so and exits; waiting here leaves no zombie behind.
+                let _ = child.wait().await;
+                return Ok(Started::Locked);
+            }
+            Ok(Word::Note(text)) => note(&text),
+            Ok(Word::Failed { message, help }) => {
+                let _ = child.wait().await;
+                return Err(ClientError::NotStarted { message, help });
+            }
+            Err(error) => return Err(failed(format!("it said `{line}` ({error})"))),
+        }
+    }
+    let ended = child
+        .wait()
+        .await
+        .map_or_else(|error| error.to_string(), |s| s.to_string());
+    Err(ClientError::NotStarted {
+        message: format!("it ended before it was ready ({ended})"),
+        help: Some(format!("see {}", project.supervisor_log().display())),
+    })
+}
+
+/// What a supervisor in the background keeps of the environment of whoever started it: what it
+/// needs to find programs and places, and no secrets. Services get theirs from the order.
+const SUPERVISOR_ENVIRONMENT: [&str; 12] = [
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+    "XDG_STATE_HOME",
+    "RUST_BACKTRACE",
+    "SHELL",
+];
+
+impl Client {
+    /// The project, with the runtime directory in which the supervisor really is.
+    pub fn project(&self) -> &Project {
+        &self.project
+    }
+
+    /// `GET /v1/status`.
+    ///
+    /// # Errors
+    /// No connection, no answer, no sense.
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        self.json(Method::GET, "/v1/status", Bytes::new()).await
+    }
+
+    /// `POST /v1/orders`.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] when the order was not taken; nothing has changed then.
+    pub async fn order(&self, request: &OrderRequest) -> Result<OrderReply, ClientError> {
+        let body = serde_json::to_vec(request)
+            .map_err(|error| ClientError::BadAnswer(error.to_string()))?;
+        self.json(Method::POST, "/v1/orders", body.into()).await
+    }
+
+    /// `GET /v1/notices`: a snapshot, then what is new, until the supervisor leaves.
+    ///
+    /// # Errors
+    /// As [`Client::status`]; later ones come as items, after which the stream ends.
+    pub async fn notices(
+        &self,
+    ) -> Result<impl Stream<Item = Result<Notice, ClientError>> + use<>, ClientError> {
+        let response = self.ask(Method::GET, "/v1/notices", Bytes::new()).await?;
+        let reading = Reading {
+            body: response.into_body(),
+            buffer: Vec::new(),
+            client: self.clone(),
+        };
+        Ok(Box::pin(stream::unfold(Some(reading), |reading| async {
+            let mut reading = reading?;
+            match reading.next().await {
+                Ok(Some(notice)) => Some((Ok(notice), Some(reading))),
+                Ok(None) => None,
+                Err(error) => Some((Err(error), None)),
+            }
+        })))
+    }
+
+    async fn json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T, ClientError> {
+        let whole = async {
+            let response = self.ask(method, path, body).await?;
+            let bytes = response
+                .into_body()
+                .collect()
+                .await
+                .map_err(|e| self.lost(e))?
+                .to_bytes();
+            serde_json::from_slice(&bytes)
+                .map_err(|error| ClientError::BadAnswer(error.to_string()))
+        };
+        tokio::time::timeout(ANSWER_TIMEOUT, whole)
+            .await
+            .map_err(|_| ClientError::NoAnswer)?
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let stream = UnixStream::connect(self.project.control_socket())
+            .await
+            .map_err(|source| self.connection(source))?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.lost(error))?;
+        // It ends with the response's body or with the supervisor; what went wrong shows there.
+        tokio::spawn(connection);
+        let request = hyper::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "baudbot")
+            .header("content-type", "application/json")
+            .body(Full::new(body))
+            .map_err(|error| ClientError::BadAnswer(error.to_string()))?;
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|error| self.lost(error))?;
+        if response.status() == StatusCode::OK {
+            return Ok(response);
+        }
+        let bytes = response
+            .into_body()
+            .collect()
+            .await
+            .map_err(|e| self.lost(e))?
+            .to_bytes();
+        Err(match serde_json::from_slice::<Refusal>(&bytes) {
+            Ok(refusal) => ClientError::Refused(refusal),
+            Err(error) => ClientError::BadAnswer(error.to_string()),
+        })
+    }
+
+    fn lost(&self, error: hyper::Error) -> ClientError {
+        self.connection(io::Error::other(error))
+    }
+
+    fn connection(&self, source: io::Error) -> ClientError {
+        ClientError::Connection {
+            socket: self.project.control_socket(),
+            source,
+        }
+    }
+}
+
+/// Server-sent events, as far as our own server uses them: `data:` lines up to an empty line.
+struct Reading {
+    body: Incoming,
+    buffer: Vec<u8>,
+    client: Client,
+}
+
+impl Reading {
+    async fn next(&mut self) -> Result<Option<Notice>, ClientError> {
+        loop {
+            while let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
+                let block: Vec<u8> = self.buffer.drain(..end + 2).collect();
+                if let Some(notice) = parse_event(&block)? {
+                    return Ok(Some(notice));
+                }
+            }
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.buffer.extend_from_slice(&data);
+                    }
+                }
+                Some(Err(error)) => return Err(self.client.lost(error)),
+            }
+        }
+    }
+}
+
+fn parse_event(block: &[u8]) -> Result<Option<Notice>, ClientError> {
+    let mut data = String::new();
+    for line in String::from_utf8_lossy(block).lines() {
+        if let Some(text) = line.strip_prefix("data:") {
+            data.push_str(text.strip_prefix(' ').unwrap_or(text));
+        }
+    }
+    if data.is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_str(&data)
+        .map(Some)
+        .map_err(|error| ClientError::BadAnswer(error.to_string()))
+}

@@ -1,0 +1,260 @@
+//! The supervisor's end of the control socket.
+//!
+//! Handlers hold no state of the project: each passes a [`Request`] to the event loop and waits for
+//! its answer. The stream of notices hangs on a broadcast channel, so that a client that reads
+//! slowly or not at all costs the supervisor nothing: one that fell behind gets a new snapshot.
+
+use std::convert::Infallible;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::pin::Pin;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::connect_info::{ConnectInfo, Connected};
+use axum::extract::{DefaultBodyLimit, Request as HttpRequest, State};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::serve::IncomingStream;
+use futures_util::stream::{self, Stream, StreamExt};
+use tokio::net::{UnixListener, unix::UCred};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use super::protocol::{News, Notice, OrderReply, OrderRequest, Refusal, Status};
+
+/// The largest order that is read, in bytes: a resolved manifest of some ten thousand services.
+const LARGEST_BODY: usize = 64 << 20;
+
+/// What a handler asks of the event loop.
+#[derive(Debug)]
+pub enum Request {
+    /// The present state.
+    Status(oneshot::Sender<Snapshot>),
+    /// An order.
+    Order(
+        Box<OrderRequest>,
+        oneshot::Sender<Result<OrderReply, Refusal>>,
+    ),
+}
+
+/// The present state, with the number of the last notice that went before.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The number.
+    pub sequence: u64,
+    /// The state.
+    pub status: Status,
+}
+
+/// What the handlers share.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// To the event loop.
+    pub requests: mpsc::UnboundedSender<Request>,
+    /// From the event loop.
+    pub notices: broadcast::Sender<Notice>,
+    /// Becomes true when the supervisor leaves: streams end then.
+    pub leaving: watch::Receiver<bool>,
+}
+
+/// Binds the control socket, which nobody else may use. A socket file that an earlier supervisor
+/// left is replaced: whoever calls this holds the project's lock.
+///
+/// # Errors
+/// What `bind` says.
+pub fn bind(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    // The directory is ours alone (0700), so nobody connects before the rights are set.
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Answers on `listener` until [`Shared::leaving`] becomes true and the last answer is given.
+///
+/// # Errors
+/// What accepting connections says.
+pub async fn serve(listener: UnixListener, shared: Shared) -> io::Result<()> {
+    let mut leaving = shared.leaving.clone();
+    let router = Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/orders", post(order))
+        .route("/v1/notices", get(notices))
+        .fallback(nowhere)
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(middleware::from_fn(only_us))
+        .with_state(shared)
+        .into_make_service_with_connect_info::<Peer>();
+    axum::serve(listener, router)
+        .with_graceful_shutdown(async move {
+            // An error means that the event loop is gone, which is leaving too.
+            let _ = leaving.wait_for(|leaving| *leaving).await;
+        })
+        .await
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone)]
+struct Peer(Option<UCred>);
+
+impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        Self(stream.io().peer_cred().ok())
+    }
+}
+
+/// Only the user that the supervisor runs as, and root, are answered. The socket's rights say the
+/// same; this holds when somebody loosened them.
+async fn only_us(
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: HttpRequest,
+    next: Next,
+) -> Response {
+    let me = nix::unistd::geteuid().as_raw();
+    match peer.0.map(|credentials| credentials.uid()) {
+        Some(uid) if uid == me || uid == 0 => next.run(request).await,
+        Some(_) | None => refuse(
+            StatusCode::FORBIDDEN,
+            Refusal {
+                code: "baudbot::control::forbidden".into(),
+                message: "this project belongs to another user".into(),
+                help: None,
+                exit: 1,
+            },
+        ),
+    }
+}
+
+fn refuse(status: StatusCode, refusal: Refusal) -> Response {
+    (status, Json(refusal)).into_response()
+}
+
+fn leaving() -> Response {
+    refuse(StatusCode::SERVICE_UNAVAILABLE, Refusal::leaving())
+}
+
+async fn nowhere(request: HttpRequest) -> Response {
+    refuse(
+        StatusCode::NOT_FOUND,
+        Refusal {
+            code: "baudbot::control::unknown_path".into(),
+            message: format!(
+                "there is nothing at `{} {}`",
+                request.method(),
+                request.uri().path()
+            ),
+            help: Some(
+                "`GET /v1/status`, `POST /v1/orders` and `GET /v1/notices` are there".into(),
+            ),
+            exit: 1,
+        },
+    )
+}
+
+async fn ask<T>(shared: &Shared, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
+    let (sender, receiver) = oneshot::channel();
+    shared.requests.send(request(sender)).ok()?;
+    receiver.await.ok()
+}
+
+async fn status(State(shared): State<Shared>) -> Response {
+    match ask(&shared, Request::Status).await {
+        Some(snapshot) => Json(snapshot.status).into_response(),
+        None => leaving(),
+    }
+}
+
+async fn order(State(shared): State<Shared>, body: axum::body::Bytes) -> Response {
+    let request: OrderRequest = match serde_json::from_slice(&body) {
+        Ok(request) => request,
+        Err(error) => {
+            return refuse(
+                StatusCode::BAD_REQUEST,
+                Refusal {
+                    code: "baudbot::control::bad_order".into(),
+                    message: format!("the order cannot be read: {error}"),
+                    help: Some("use the same version of baudbot at both ends".into()),
+                    exit: 1,
+                },
+            );
+        }
+    };
+    match ask(&shared, |answer| Request::Order(Box::new(request), answer)).await {
+        Some(Ok(reply)) => Json(reply).into_response(),
+        Some(Err(refusal)) if refusal == Refusal::leaving() => leaving(),
+        Some(Err(refusal)) => refuse(StatusCode::CONFLICT, refusal),
+        None => leaving(),
+    }
+}
+
+type Events = Pin<Box<dyn Stream<Item = Result<Event, Infallible>> + Send>>;
+
+async fn notices(State(shared): State<Shared>) -> Response {
+    let receiver = shared.notices.subscribe();
+    let Some(first) = snapshot(&shared).await else {
+        return leaving();
+    };
+    let ended = shared.leaving.clone();
+    let following = Following {
+        receiver,
+        shared,
+        ended,
+        last: first.sequence,
+    };
+    let events = stream::iter([first]).chain(stream::unfold(following, Following::next));
+    let events: Events = Box::pin(events.map(|notice| {
+        let data = serde_json::to_string(&notice).unwrap_or_default();
+        Ok(Event::default().event(notice.what.word()).data(data))
+    }));
+    Sse::new(events)
+        .keep_alive(KeepAlive::default())
+        .into_response()
+}
+
+async fn snapshot(shared: &Shared) -> Option<Notice> {
+    let snapshot = ask(shared, Request::Status).await?;
+    Some(Notice {
+        sequence: snapshot.sequence,
+        what: News::Snapshot(snapshot.status),
+    })
+}
+
+struct Following {
+    receiver: broadcast::Receiver<Notice>,
+    shared: Shared,
+    ended: watch::Receiver<bool>,
+    last: u64,
+}
+
+impl Following {
+    async fn next(mut self) -> Option<(Notice, Self)> {
+        loop {
+            let received = tokio::select! {
+                biased;
+                received = self.receiver.recv() => received,
+                _ = self.ended.wait_for(|leaving| *leaving) => return None,
+            };
+            match received {
+                // What the snapshot told already.
+                Ok(notice) if notice.sequence <= self.last => {}
+                Ok(notice) => {
+                    self.last = notice.sequence;
+                    return Some((notice, self));
+                }
+                Err(broadcast::error::RecvError::Lagged(_)) => {
+                    let notice = snapshot(&self.shared).await?;
+                    self.last = notice.sequence;
+                    return Some((notice, self));
+                }
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The supervisor in the background: what `baudbot supervise` is.
+
+use super::{Supervisor, SupervisorError};
+use crate::control::handshake::Word;
+use crate::exit::ExitCode;
+use crate::store::Project;
+
+/// Runs the project's supervisor until the project is down. It detaches from whoever started it:
+/// a session of its own, no terminal, no inherited descriptors but its log; see
+/// [`handshake`](crate::control::handshake) for what it says before that.
+pub fn supervise(project: Project) -> ExitCode {
+    if let Err(error) = crate::sys::detach::detach() {
+        Word::Failed {
+            message: error.to_string(),
+            help: None,
+        }
+        .say();
+        return ExitCode::Failed;
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            Word::Failed {
+                message: error.to_string(),
+                help: None,
+            }
+            .say();
+            return ExitCode::Failed;
+        }
+    };
+    runtime.block_on(run(project))
+}
+
+async fn run(project: Project) -> ExitCode {
+    let mut note = |text: &str| Word::Note(text.to_owned()).say();
+    let begun = Supervisor::begin(project, &mut note).await;
+    let (mut supervisor, mut sources, door) = match begun {
+        Ok(begun) => begun,
+        Err(SupervisorError::Locked { .. }) => {
+            Word::Locked.say();
+            return ExitCode::Done;
+        }
+        Err(error) => {
+            let help = error.help();
+            let message = super::starting::failure("", &error, false).message;
+            Word::Failed { message, help }.say();
+            return ExitCode::Failed;
+        }
+    };
+    Word::Ready.say();
+    if let Err(error) = crate::sys::detach::close_stdout() {
+        eprintln!("cannot let go of standard output: {error}");
+    }
+    supervisor.turn(&mut sources, |_| ()).await;
+    let proof = supervisor.leave(door).await;
+    if proof.is_clean() {
+        ExitCode::Done
+    } else {
+        ExitCode::Failed
+    }
+}

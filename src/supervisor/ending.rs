@@ -1,0 +1,317 @@
+//! How a run ends: asked first, by force at last, and proven.
+//!
+//! What is waited for is not the leader but the *set*: all processes that belong to the run, as
+//! [`sys::census`](crate::sys::census) finds them. First the leader's group gets the stop signal;
+//! as soon as nobody of the group is left, the rest gets it too, so that a daemon that left the
+//! group but knows how to end does so now and not when the grace is over. When the set is empty the
+//! sessions go, then the run is gone. The machine keeps the time; on its word what is left is
+//! frozen, killed and looked for again ([`sys::sweep`](crate::sys::sweep)).
+//!
+//! Nothing polls: each round looks once and then waits for the processes that it saw.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use nix::sys::signal::Signal;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Supervisor;
+use super::input::Outbox;
+use super::output::Drainer;
+use super::sessions::Sessions;
+use super::starting::until_handle_over;
+use crate::id::{RunId, ServiceName};
+use crate::machine::{RunEvent, Survivor};
+use crate::sys::census::{Leader, Roots, Why};
+use crate::sys::sweep::{self, Limits, Present};
+
+/// The signal that what no manifest gives one is asked with.
+pub(super) const SIGTERM: i32 = Signal::SIGTERM as i32;
+
+const SIGCONT: i32 = Signal::SIGCONT as i32;
+
+/// The bounds of a sweep.
+pub(super) const LIMITS: Limits = Limits {
+    freeze: Duration::from_secs(2),
+    kill: Duration::from_secs(5),
+};
+
+/// How many looks in a row must find nobody before a set counts as empty: one look may miss a
+/// process that forks and exits while it is being taken.
+const QUIET_LOOKS: u32 = 2;
+
+/// What is to be ended.
+#[derive(Clone)]
+pub(super) struct Ending {
+    pub(super) roots: Roots,
+    pub(super) sessions: Option<Arc<Sessions>>,
+}
+
+impl Supervisor {
+    /// Asks the run to stop.
+    pub(super) fn terminate(&mut self, id: RunId) {
+        let ending = self.ending(id);
+        let Some(run) = self.runs.get_mut(&id) else {
+            return;
+        };
+        run.is_cancelled = true;
+        if run.leader.is_none() {
+            // Its session is being made; it is given up when it is there.
+            return;
+        }
+        let signal = run.service.stop.signal.0;
+        let (service, outbox) = (run.service.name.clone(), self.outbox.clone());
+        let drainer = self.drainer(&service);
+        let end = async move {
+            ending.ask(signal).await;
+            ending.conclude(&service, id, drainer, &outbox).await;
+        };
+        self.set_ender(id, end);
+    }
+
+    /// Ends the run by force.
+    pub(super) fn kill(&mut self, id: RunId) {
+        let ending = self.ending(id);
+        let Some(run) = self.runs.get_mut(&id) else {
+            return;
+        };
+        run.is_cancelled = true;
+        if run.leader.is_none() {
+            return;
+        }
+        let (service, outbox) = (run.service.name.clone(), self.outbox.clone());
+        let drainer = self.drainer(&service);
+        let end = async move {
+            let survivors = ending.force().await;
+            if !survivors.is_empty() {
+                outbox.run(&service, id, RunEvent::Survived(survivors));
+                ending.until_empty().await;
+            }
+            ending.conclude(&service, id, drainer, &outbox).await;
+        };
+        self.set_ender(id, end);
+    }
+
+    fn ending(&self, id: RunId) -> Ending {
+        let sessions = self.runs.get(&id).and_then(|run| run.sessions.clone());
+        Ending {
+            roots: self.roots(id),
+            sessions,
+        }
+    }
+
+    fn set_ender(&mut self, id: RunId, end: impl Future<Output = ()> + Send + 'static) {
+        let end = AbortOnDropHandle::new(tokio::spawn(end));
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.ender = Some(end);
+        }
+    }
+}
+
+impl Ending {
+    /// The roots, with the panes that there are now.
+    async fn roots_now(&self) -> Roots {
+        let mut roots = self.roots.clone();
+        if let Some(sessions) = &self.sessions {
+            match sessions.pane_processes().await {
+                Ok(leaders) => add_leaders(&mut roots, leaders),
+                // Without a server there are no panes; whoever was in one is known by its mark.
+                Err(error) => eprintln!("cannot look at the panes: {error}"),
+            }
+            roots
+                .shared_servers
+                .extend(sessions.tmux.shared_server_pid().await);
+        }
+        roots
+    }
+
+    /// Who is there now. As long as that cannot be told, nobody is taken to be gone.
+    async fn present(&self) -> Vec<Present> {
+        loop {
+            let roots = self.roots_now().await;
+            match look(move || sweep::present(&roots)).await {
+                Ok(present) => return present,
+                Err(error) => eprintln!("cannot look at the processes: {error}"),
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// Sends the stop signal, to the group first and to the rest when the group is gone, and waits
+    /// until nobody is left. It is for others to lose patience.
+    pub(super) async fn ask(&self, signal: i32) {
+        let mut asked: BTreeSet<(i32, u64)> = BTreeSet::new();
+        let mut quiet = 0;
+        while quiet < QUIET_LOOKS {
+            let present = self.present().await;
+            quiet = if present.is_empty() { quiet + 1 } else { 0 };
+            let (group, rest): (Vec<Present>, Vec<Present>) = present
+                .into_iter()
+                .partition(|one| is_first_asked(&one.member.why));
+            let now = if group.is_empty() { rest } else { group };
+            for one in &now {
+                let who = &one.member.identity;
+                if asked.insert((who.pid, who.start_time)) {
+                    ask_one(one, signal);
+                }
+            }
+            join_all(now.into_iter().map(|one| until_handle_over(one.handle))).await;
+        }
+    }
+
+    /// Waits until nobody is left.
+    async fn until_empty(&self) {
+        let mut quiet = 0;
+        while quiet < QUIET_LOOKS {
+            let present = self.present().await;
+            quiet = if present.is_empty() { quiet + 1 } else { 0 };
+            join_all(present.into_iter().map(|one| until_handle_over(one.handle))).await;
+        }
+    }
+
+    /// Kills all; returns what did not die.
+    pub(super) async fn force(&self) -> Vec<Survivor> {
+        let roots = self.roots_now().await;
+        force(roots).await
+    }
+
+    /// Nobody is left: the sessions go, and the run is gone.
+    async fn conclude(
+        &self,
+        service: &ServiceName,
+        run: RunId,
+        drainer: Option<Drainer>,
+        outbox: &Outbox,
+    ) {
+        if let Some(sessions) = &self.sessions {
+            match sessions.end().await {
+                Ok(left) if left.is_empty() => {}
+                Ok(left) => eprintln!(
+                    "tmux sessions of `{service}` do not end: {}",
+                    left.join(", ")
+                ),
+                Err(error) => eprintln!("cannot end the tmux sessions of `{service}`: {error}"),
+            }
+        }
+        if let Some(drainer) = drainer {
+            drainer.drain().await;
+        }
+        outbox.run(service, run, RunEvent::Gone);
+    }
+}
+
+/// Whether this process gets the stop signal before those that left the group.
+fn is_first_asked(why: &Why) -> bool {
+    match why {
+        Why::Leader | Why::Group(_) => true,
+        Why::Marked(_) | Why::Session(_) | Why::Nested | Why::Child(_) | Why::Orphan(_) => false,
+    }
+}
+
+fn add_leaders(roots: &mut Roots, leaders: Vec<Leader>) {
+    for leader in leaders {
+        if !roots
+            .leaders
+            .iter()
+            .any(|known| known.identity == leader.identity)
+        {
+            roots.leaders.push(leader);
+        }
+    }
+}
+
+/// Sends the stop signal, and SIGCONT so that a stopped process can act on it.
+fn ask_one(one: &Present, signal: i32) {
+    for signal in [signal, SIGCONT] {
+        if let Err(error) = one.handle.send(signal) {
+            eprintln!("cannot signal process {}: {error}", one.member.identity.pid);
+        }
+    }
+}
+
+/// Looks at `/proc` without holding up the loop.
+async fn look<T: Send + 'static>(
+    look: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> std::io::Result<T> {
+    tokio::task::spawn_blocking(look)
+        .await
+        .unwrap_or_else(|error| Err(std::io::Error::other(error)))
+}
+
+/// Kills all that belongs to `roots`; returns what did not die.
+pub(super) async fn force(roots: Roots) -> Vec<Survivor> {
+    match look(move || sweep::sweep(&roots, &LIMITS)).await {
+        Ok(outcome) => outcome.survivors.into_iter().map(survivor).collect(),
+        Err(error) => vec![Survivor {
+            pid: 0,
+            command: "?".into(),
+            user: "?".into(),
+            reason: format!("the processes cannot be looked at: {error}"),
+        }],
+    }
+}
+
+fn survivor(found: sweep::Survivor) -> Survivor {
+    Survivor {
+        pid: found.pid,
+        command: found.command,
+        user: found.user,
+        reason: found.reason,
+    }
+}
+
+/// Ends sessions that belong to no live run: their processes get TERM and the usual grace.
+///
+/// # Errors
+/// What is left, in words.
+pub(super) async fn end_sessions(sessions: &Arc<Sessions>) -> Result<(), String> {
+    if sessions
+        .present()
+        .await
+        .map_err(|error| error.to_string())?
+        .is_empty()
+    {
+        return Ok(());
+    }
+    let roots = Roots {
+        spared: vec![std::process::id().cast_signed()],
+        ..Roots::default()
+    };
+    let ending = Ending {
+        roots,
+        sessions: Some(Arc::clone(sessions)),
+    };
+    ending.end(SIGTERM, USUAL_GRACE).await
+}
+
+/// The grace of what no manifest gives one.
+pub(super) const USUAL_GRACE: Duration = Duration::from_secs(10);
+
+impl Ending {
+    /// Asks, loses patience after `grace`, forces, and ends the sessions.
+    ///
+    /// # Errors
+    /// What is left, in words.
+    pub(super) async fn end(&self, signal: i32, grace: Duration) -> Result<(), String> {
+        if tokio::time::timeout(grace, self.ask(signal)).await.is_err() {
+            let survivors = self.force().await;
+            if let Some(first) = survivors.first() {
+                return Err(format!(
+                    "process {} ({}) does not end: {}",
+                    first.pid, first.command, first.reason
+                ));
+            }
+        }
+        let Some(sessions) = &self.sessions else {
+            return Ok(());
+        };
+        let left = sessions.end().await.map_err(|error| error.to_string())?;
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("sessions stay: {}", left.join(", ")))
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The end of a project: what belongs to no service goes, and it is proven that nothing is left.
+
+use std::sync::Arc;
+
+use super::Supervisor;
+use super::ending::{Ending, SIGTERM, USUAL_GRACE, force};
+use super::runs::own_names;
+use super::sessions::Sessions;
+use crate::control::protocol::Proof;
+use crate::id::GroupName;
+use crate::machine::Survivor;
+use crate::manifest::model::{Cleanup, Group};
+use crate::sys::census::{Owner, Roots};
+
+/// Ends the sessions of groups, the tmux server and whatever carries the project's mark.
+pub(super) async fn finish(supervisor: &mut Supervisor) -> Proof {
+    let mut proof = Proof {
+        verified: supervisor.recovered.clone(),
+        ..Proof::default()
+    };
+    let groups: Vec<Group> = supervisor
+        .manifest
+        .iter()
+        .flat_map(|manifest| manifest.groups.values().cloned())
+        .collect();
+    for group in groups {
+        let Some(sessions) = supervisor.group_sessions(&group) else {
+            continue;
+        };
+        let ended = sweep_group(&sessions, supervisor.spared()).await;
+        record_end(&mut proof, &group.name, &sessions, ended);
+    }
+    let me = std::process::id().cast_signed();
+    let server = supervisor.private_tmux.pid();
+    let roots = Roots {
+        owner: supervisor
+            .nesting
+            .map(|_| Owner::Project(supervisor.project_id)),
+        orphans_of: Some(me),
+        spared: std::iter::once(me).chain(server).collect(),
+        ..Roots::default()
+    };
+    let ending = Ending {
+        roots: roots.clone(),
+        sessions: None,
+    };
+    // What a service left behind without being one gets its chance too, but a short one.
+    if let Err(left) = ending.end(SIGTERM, STRAY_GRACE).await {
+        eprintln!("{left}");
+    }
+    if server.is_some() {
+        supervisor.private_tmux.end().await;
+    }
+    // Panes that the server still had have lost it now; and the server itself must be gone.
+    let survivors = force(Roots {
+        spared: vec![me],
+        ..roots
+    })
+    .await;
+    if survivors.is_empty() {
+        proof
+            .verified
+            .push("no process of the project is left".into());
+        if server.is_some() {
+            proof
+                .verified
+                .push("the project's tmux server has ended".into());
+        }
+    } else {
+        proof
+            .survivors
+            .insert(supervisor.project.name().to_string(), survivors);
+    }
+    if let Err(error) = crate::sys::process::reap_orphans() {
+        eprintln!("cannot reap orphans: {error}");
+    }
+    proof
+}
+
+/// What strays get between TERM and KILL.
+const STRAY_GRACE: std::time::Duration = std::time::Duration::from_secs(2);
+
+fn record_end(
+    proof: &mut Proof,
+    group: &GroupName,
+    sessions: &Sessions,
+    ended: Result<(), String>,
+) {
+    match ended {
+        Ok(()) => proof.verified.push(format!(
+            "no tmux session whose name begins with `{}` is left",
+            sessions.own.prefixes.join("`, `")
+        )),
+        Err(reason) => {
+            let survivor = Survivor {
+                pid: 0,
+                command: format!("tmux sessions `{}…`", sessions.own.prefixes.join("…`, `")),
+                user: String::new(),
+                reason,
+            };
+            proof
+                .survivors
+                .entry(format!("@{group}"))
+                .or_default()
+                .push(survivor);
+        }
+    }
+}
+
+/// Ends the sessions that services started by themselves.
+pub(super) async fn sweep_group(sessions: &Arc<Sessions>, spared: Vec<i32>) -> Result<(), String> {
+    let roots = Roots {
+        spared,
+        ..Roots::default()
+    };
+    let ending = Ending {
+        roots,
+        sessions: Some(Arc::clone(sessions)),
+    };
+    ending.end(SIGTERM, USUAL_GRACE).await
+}
+
+impl Supervisor {
+    /// The sessions that a group's cleanup prefix names, where the group has no members: then they
+    /// are nobody else's to end.
+    pub(super) fn group_sessions(&self, group: &Group) -> Option<Arc<Sessions>> {
+        let manifest = self.manifest.as_ref()?;
+        let Some(cleanup @ Cleanup::TmuxPrefix { .. }) = &group.cleanup else {
+            return None;
+        };
+        if manifest.members(&group.name).next().is_some() {
+            return None;
+        }
+        let own = own_names(None, cleanup);
+        Some(Arc::new(Sessions {
+            own,
+            tmux: self.tmux(),
+        }))
+    }
+}

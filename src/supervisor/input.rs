@@ -1,0 +1,79 @@
+//! What tasks tell the loop.
+
+use tokio::sync::mpsc;
+
+use super::Supervisor;
+use super::sessions::MadeSession;
+use crate::id::{RunId, ServiceName};
+use crate::machine::{Effect, RunEvent};
+use crate::record::Line;
+
+/// One word of a task.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// Something happened to a run.
+    Run {
+        /// The service.
+        service: ServiceName,
+        /// The run.
+        run: RunId,
+        /// What happened.
+        what: RunEvent,
+    },
+    /// The session of a run is there; the process in its pane waits at its gate.
+    Session(Box<MadeSession>),
+    /// The project's own tmux server runs, as this process.
+    TmuxServer(crate::record::RecordedProcess),
+}
+
+/// Where tasks put their words.
+#[derive(Debug, Clone)]
+pub(super) struct Outbox(mpsc::UnboundedSender<Input>);
+
+impl Outbox {
+    pub(super) fn new(sender: mpsc::UnboundedSender<Input>) -> Self {
+        Self(sender)
+    }
+
+    pub(super) fn put(&self, input: Input) {
+        // The loop may have ended; then nobody wants to know any more.
+        let _ = self.0.send(input);
+    }
+
+    pub(super) fn run(&self, service: &ServiceName, run: RunId, what: RunEvent) {
+        self.put(Input::Run {
+            service: service.clone(),
+            run,
+            what,
+        });
+    }
+}
+
+impl Supervisor {
+    pub(super) fn take(&mut self, input: Input) {
+        let effects = match input {
+            Input::Run { service, run, what } => self.take_run_event(service, run, what),
+            Input::Session(made) => {
+                self.session_made(*made);
+                Vec::new()
+            }
+            Input::TmuxServer(process) => {
+                if let Err(error) = self.write_ledger(Line::TmuxServer(process)) {
+                    eprintln!("{error}");
+                }
+                Vec::new()
+            }
+        };
+        self.carry_out(effects);
+    }
+
+    fn take_run_event(&mut self, service: ServiceName, run: RunId, what: RunEvent) -> Vec<Effect> {
+        match &what {
+            RunEvent::Spawned => self.spawned(run),
+            RunEvent::Gone | RunEvent::SpawnFailed(_) => self.forget(run),
+            RunEvent::Exited(_) => self.exited(run),
+            RunEvent::Ready | RunEvent::NotReady(_) | RunEvent::Survived(_) => {}
+        }
+        self.tell(service, run, what)
+    }
+}

@@ -1,0 +1,358 @@
+//! The long-lived process that carries plans out and watches.
+//!
+//! One thread, one loop. Everything that happens comes in as one item: a request on the control
+//! socket, a word from a task (a probe's verdict, the end of a leader, an emptied member set), a
+//! signal, a deadline. The item is given to the [`machine`](crate::machine), which answers with
+//! effects, and these are begun, never awaited: whatever takes time is a task that reports back.
+//! So the loop is always ready for the next item, and the state of the project has one owner.
+//!
+//! What the supervisor starts is written into the ledger first (`record`), so that the next one can
+//! find it whatever happens to this one (`recover`).
+
+mod background;
+mod clock;
+mod ending;
+mod finish;
+mod foreground;
+mod input;
+mod log_writer;
+mod orders;
+mod output;
+mod probes;
+mod recover;
+mod report;
+mod runs;
+mod sessions;
+mod starting;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{broadcast, mpsc, watch};
+
+use crate::control::protocol::{News, Notice};
+use crate::control::server::{self, Request, Shared};
+use crate::id::{RunId, ServiceName};
+use crate::machine::{self, Effect, Event, RunEvent};
+use crate::manifest::model::Manifest;
+use crate::record::{Ledger, Line};
+use crate::store::{LedgerWriter, Lock, Project, StoreError};
+use crate::sys::mark::{Mark, Nesting, ProjectId};
+use clock::Clock;
+use input::{Input, Outbox};
+use output::Output;
+use runs::LiveRun;
+
+pub use background::supervise;
+pub use foreground::{Foreground, run_in_foreground};
+
+/// How many notices a slow client may be behind before it gets a new snapshot instead.
+const NOTICES_KEPT: usize = 1024;
+
+/// What goes wrong before the supervisor answers.
+#[derive(Debug, thiserror::Error)]
+pub enum SupervisorError {
+    /// The project's files.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The kernel refuses something that nothing can be done without.
+    #[error("cannot {action}")]
+    System {
+        /// What.
+        action: &'static str,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Another supervisor has the project.
+    #[error("another supervisor (pid {pid}) runs this project")]
+    Locked {
+        /// Its process id; 0 when it has not told yet.
+        pid: i32,
+    },
+}
+
+impl SupervisorError {
+    /// What to do about it, where that can be said.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Store(error) => error.help(),
+            Self::System { .. } => None,
+            Self::Locked { .. } => Some(
+                "`baudbot status` asks it; `baudbot down` ends what it runs, and it too".into(),
+            ),
+        }
+    }
+}
+
+fn system(action: &'static str) -> impl FnOnce(std::io::Error) -> SupervisorError {
+    move |source| SupervisorError::System { action, source }
+}
+
+/// All that the loop owns.
+struct Supervisor {
+    project: Project,
+    lock: Option<Lock>,
+    ledger: LedgerWriter,
+    machine: machine::Project,
+    clock: Clock,
+    /// What was ordered last; groups and the choice of tmux server are taken from here.
+    manifest: Option<Manifest>,
+    runs: BTreeMap<RunId, LiveRun>,
+    outputs: BTreeMap<ServiceName, Output>,
+    outbox: Outbox,
+    notices: broadcast::Sender<Notice>,
+    sequence: u64,
+    project_id: ProjectId,
+    /// How deep in other projects we are; `None` where no mark can be set.
+    nesting: Option<Nesting>,
+    open_files_limit: Option<(u64, u64)>,
+    private_tmux: sessions::PrivateServer,
+    /// Whether anybody ever gave an order: until then there is nothing to be down from.
+    had_order: bool,
+    /// Sentences about what was found at the start, for the proof.
+    recovered: Vec<String>,
+}
+
+/// What feeds the loop.
+struct Sources {
+    inputs: mpsc::UnboundedReceiver<Input>,
+    requests: mpsc::UnboundedReceiver<Request>,
+    children: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+/// The control socket's side of things.
+struct Door {
+    leaving: watch::Sender<bool>,
+    server: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+/// What the loop was woken by.
+enum Item {
+    Input(Input),
+    Request(Request),
+    ChildEnded,
+    StopAsked { again: bool },
+    Deadline,
+}
+
+impl Supervisor {
+    /// Takes the lock, ends what an earlier supervisor left, and answers on the control socket.
+    async fn begin(
+        project: Project,
+        note: &mut dyn FnMut(&str),
+    ) -> Result<(Self, Sources, Door), SupervisorError> {
+        project.create_directories()?;
+        let Some(lock) = project.lock()? else {
+            return Err(SupervisorError::Locked {
+                pid: project.lock_holder().map_or(0, |holder| holder.pid),
+            });
+        };
+        crate::sys::process::set_subreaper().map_err(system("become a subreaper"))?;
+        let open_files_limit = crate::sys::process::raise_open_files_limit().ok();
+        let state_dir = std::fs::canonicalize(project.state_dir())
+            .map_err(system("resolve the state directory"))?;
+        let project_id = ProjectId::new(project.name(), &state_dir);
+        let nesting = Nesting::here().ok();
+        // Signals are heard from here on, so that one that comes during the recovery is not lost.
+        let (sender, inputs) = mpsc::unbounded_channel();
+        let (request_sender, requests) = mpsc::unbounded_channel();
+        let listen = |kind| signal(kind).map_err(system("listen for signals"));
+        let sources = Sources {
+            inputs,
+            requests,
+            children: listen(SignalKind::child())?,
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        };
+
+        let found = project.read_ledger()?;
+        let recovered = recover::recover(&project, project_id, nesting, &found, note).await;
+        let ledger = project.begin_ledger(Ledger {
+            next_run: found.next_run,
+            ..Ledger::default()
+        })?;
+
+        let listener =
+            server::bind(&project.control_socket()).map_err(system("bind the control socket"))?;
+        let notices = broadcast::Sender::new(NOTICES_KEPT);
+        let (leaving, is_leaving) = watch::channel(false);
+        let shared = Shared {
+            requests: request_sender,
+            notices: notices.clone(),
+            leaving: is_leaving,
+        };
+        let door = Door {
+            leaving,
+            server: tokio::spawn(server::serve(listener, shared)),
+        };
+        let supervisor = Self {
+            machine: machine::Project::new(seed(), found.next_run),
+            private_tmux: sessions::PrivateServer::new(
+                &project,
+                nesting.map(|nesting| Mark::for_project(project_id, nesting)),
+                open_files_limit,
+            ),
+            project,
+            lock: Some(lock),
+            ledger,
+            clock: Clock::start(),
+            manifest: None,
+            runs: BTreeMap::new(),
+            outputs: BTreeMap::new(),
+            outbox: Outbox::new(sender),
+            notices,
+            sequence: 0,
+            project_id,
+            nesting,
+            open_files_limit,
+            had_order: false,
+            recovered,
+        };
+        Ok((supervisor, sources, door))
+    }
+
+    /// Takes one item after the other until the project is down; `after` is called after each.
+    async fn turn(&mut self, sources: &mut Sources, mut after: impl FnMut(&Self)) {
+        let mut stops_asked = 0_u32;
+        loop {
+            if self.had_order && self.machine.is_down() {
+                return;
+            }
+            match self.next_item(sources).await {
+                Item::Input(input) => self.take(input),
+                Item::Request(request) => self.answer(request),
+                Item::ChildEnded => {
+                    if let Err(error) = crate::sys::process::reap_orphans() {
+                        eprintln!("cannot reap orphans: {error}");
+                    }
+                }
+                Item::StopAsked { again } => {
+                    stops_asked += 1;
+                    self.order_all_down(again && stops_asked > 1);
+                }
+                Item::Deadline if !self.had_order => return,
+                Item::Deadline => {
+                    let effects = self.machine.handle_deadline(self.clock.now());
+                    self.carry_out(effects);
+                }
+            }
+            after(self);
+        }
+    }
+
+    async fn next_item(&self, sources: &mut Sources) -> Item {
+        let deadline = if self.had_order {
+            self.machine
+                .next_deadline()
+                .map(|moment| self.clock.instant(moment))
+        } else {
+            // Whoever started us died before giving an order.
+            Some(
+                self.clock
+                    .instant(crate::time::Moment::ORIGIN + ORDER_EXPECTED_WITHIN),
+            )
+        };
+        let sleep = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        // The supervisor holds a sender of its own, so neither channel can end.
+        tokio::select! {
+            Some(input) = sources.inputs.recv() => Item::Input(input),
+            Some(request) = sources.requests.recv() => Item::Request(request),
+            Some(()) = sources.children.recv() => Item::ChildEnded,
+            Some(()) = sources.terminate.recv() => Item::StopAsked { again: false },
+            Some(()) = sources.hangup.recv() => Item::StopAsked { again: false },
+            Some(()) = sources.interrupt.recv() => Item::StopAsked { again: true },
+            () = sleep => Item::Deadline,
+        }
+    }
+
+    /// Begins what the machine wants done. Some of it fails at once and is an event again, so this
+    /// goes on until nothing is left to do.
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        let mut queue = std::collections::VecDeque::from(effects);
+        while let Some(effect) = queue.pop_front() {
+            match effect {
+                Effect::Spawn { run, service } => {
+                    if let Err(failure) = self.start(run, Arc::clone(&service)) {
+                        queue.extend(self.tell(
+                            service.name.clone(),
+                            run,
+                            RunEvent::SpawnFailed(failure),
+                        ));
+                    }
+                }
+                Effect::Redeclare { run, service } => self.redeclare(run, service),
+                Effect::Terminate { run, .. } => self.terminate(run),
+                Effect::Kill { run, .. } => self.kill(run),
+                Effect::Announce(service) => self.announce(service),
+            }
+        }
+    }
+
+    /// Gives an event to the machine.
+    fn tell(&mut self, service: ServiceName, run: RunId, what: RunEvent) -> Vec<Effect> {
+        self.machine
+            .handle(Event { service, run, what }, self.clock.now())
+    }
+
+    fn announce(&mut self, service: ServiceName) {
+        let status = self.service_status(&service);
+        self.publish(News::Service {
+            name: service,
+            status,
+        });
+    }
+
+    fn publish(&mut self, what: News) {
+        self.sequence += 1;
+        // Nobody may be listening.
+        let _ = self.notices.send(Notice {
+            sequence: self.sequence,
+            what,
+        });
+    }
+
+    fn write_ledger(&mut self, line: Line) -> Result<(), StoreError> {
+        self.ledger.append(line)
+    }
+
+    /// Tells whoever listens how it ended, and leaves.
+    async fn leave(mut self, door: Door) -> crate::control::protocol::Proof {
+        let proof = finish::finish(&mut self).await;
+        self.publish(News::Finished(proof.clone()));
+        self.outputs.clear();
+        // From here on the next supervisor may begin; whoever connects to us is told to.
+        self.project.remove_runtime_files();
+        // The channel cannot be closed: the door holds its other end.
+        let _ = door.leaving.send(true);
+        drop(self.notices);
+        let _ = tokio::time::timeout(LEAVING_TAKES_AT_MOST, door.server).await;
+        if let Some(lock) = self.lock.take() {
+            lock.release();
+        }
+        proof
+    }
+}
+
+/// How long a supervisor that nobody gives an order stays.
+const ORDER_EXPECTED_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// How long clients may take to hear the last notice.
+const LEAVING_TAKES_AT_MOST: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// For the jitter of restart delays: services of two hosts should not restart in step.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new()
+        .build_hasher()
+        .finish()
+}

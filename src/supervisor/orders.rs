@@ -1,0 +1,268 @@
+//! Orders: checked whole before anything changes, planned, carried out.
+
+use tokio::sync::oneshot;
+
+use super::Supervisor;
+use super::finish::sweep_group;
+use crate::control::protocol::{OrderReply, OrderRequest, Refusal, VERSION};
+use crate::control::server::{Request, Snapshot};
+use crate::exit::ExitCode;
+use crate::graph::Graph;
+use crate::manifest::model::{Manifest, TmuxServer};
+use crate::plan::{Order, Plan, Selector, UnknownSelector, plan};
+use crate::record::Line;
+
+type Answer = oneshot::Sender<Result<OrderReply, Refusal>>;
+
+impl Supervisor {
+    pub(super) fn answer(&mut self, request: Request) {
+        // Whoever asked may have gone.
+        match request {
+            Request::Status(answer) => {
+                let _ = answer.send(Snapshot {
+                    sequence: self.sequence,
+                    status: self.status(),
+                });
+            }
+            Request::Order(order, answer) => self.answer_order(&order, answer),
+        }
+    }
+
+    fn answer_order(&mut self, request: &OrderRequest, answer: Answer) {
+        let reply = self.order(request);
+        let sweeps = match &reply {
+            Ok(_) if request.order == Order::Down && !request.dry_run => {
+                self.selected_group_sweeps(&request.selection)
+            }
+            Ok(_) | Err(_) => Vec::new(),
+        };
+        if sweeps.is_empty() {
+            let _ = answer.send(reply);
+            return;
+        }
+        // The sessions of a group without members are no service whose state could be followed, so
+        // the answer itself waits for their end.
+        let spared = self.spared();
+        tokio::spawn(async move {
+            let mut failed = Vec::new();
+            for sessions in &sweeps {
+                if let Err(error) = sweep_group(sessions, spared.clone()).await {
+                    failed.push(error);
+                }
+            }
+            let reply = if failed.is_empty() {
+                reply
+            } else {
+                Err(survived(&failed))
+            };
+            let _ = answer.send(reply);
+        });
+    }
+
+    fn selected_group_sweeps(
+        &self,
+        selection: &[Selector],
+    ) -> Vec<std::sync::Arc<super::sessions::Sessions>> {
+        let Some(manifest) = &self.manifest else {
+            return Vec::new();
+        };
+        selection
+            .iter()
+            .filter_map(|selector| match selector {
+                Selector::Group(name) => self.group_sessions(manifest.groups.get(name)?),
+                Selector::Service(_) => None,
+            })
+            .collect()
+    }
+
+    /// Takes an order. A refused one changes nothing.
+    pub(super) fn order(&mut self, request: &OrderRequest) -> Result<OrderReply, Refusal> {
+        if request.version != VERSION {
+            return Err(refusal(
+                "bad_version",
+                format!(
+                    "the order has version {}, this supervisor reads {VERSION}",
+                    request.version
+                ),
+                Some("use the same version of baudbot at both ends".into()),
+                ExitCode::Failed,
+            ));
+        }
+        let plan = self.plan(request)?;
+        if !request.dry_run {
+            self.apply(request, &plan)?;
+        }
+        let mut targets: Vec<_> = plan
+            .waves
+            .iter()
+            .flatten()
+            .map(|s| s.service.clone())
+            .collect();
+        targets.sort();
+        targets.dedup();
+        Ok(OrderReply {
+            version: VERSION,
+            plan,
+            targets,
+            whole_project: request.order == Order::Down && request.selection.is_empty(),
+            sequence: self.sequence,
+            status: self.status(),
+        })
+    }
+
+    fn plan(&self, request: &OrderRequest) -> Result<Plan, Refusal> {
+        let given = match (request.order, &request.manifest) {
+            (Order::Up | Order::Restart, Some(manifest)) => Some(manifest),
+            (Order::Up | Order::Restart, None) => {
+                return Err(refusal(
+                    "bad_order",
+                    "an order to start things comes with a manifest".into(),
+                    None,
+                    ExitCode::Failed,
+                ));
+            }
+            (Order::Down, _) => None,
+        };
+        if let Some(manifest) = given {
+            self.check_same_manifest(manifest)?;
+        }
+        let nothing = empty_manifest(self.project.name());
+        let manifest = given.or(self.manifest.as_ref()).unwrap_or(&nothing);
+        let graph = Graph::new(manifest).map_err(|_| {
+            refusal(
+                "cycle",
+                "services of the manifest depend on each other".into(),
+                Some("`baudbot validate` shows where".into()),
+                ExitCode::Manifest,
+            )
+        })?;
+        plan(
+            request.order,
+            &request.selection,
+            manifest,
+            &graph,
+            &self.machine.observed(),
+        )
+        .map_err(|unknown| unknown_selectors(&unknown))
+    }
+
+    /// Two manifests with one project's name would stop each other's services.
+    fn check_same_manifest(&self, manifest: &Manifest) -> Result<(), Refusal> {
+        if manifest.project != *self.project.name() {
+            return Err(refusal(
+                "other_project",
+                format!(
+                    "this supervisor runs `{}`, not `{}`",
+                    self.project.name(),
+                    manifest.project
+                ),
+                None,
+                ExitCode::Failed,
+            ));
+        }
+        match &self.manifest {
+            Some(held) if held.file != manifest.file && !self.machine.is_down() => Err(refusal(
+                "other_manifest",
+                format!(
+                    "project `{}` runs from {}, not from {}",
+                    manifest.project,
+                    held.file.display(),
+                    manifest.file.display()
+                ),
+                Some(format!(
+                    "give one of them another `project`, or take the other down first: `baudbot down -p {}`",
+                    manifest.project
+                )),
+                ExitCode::Blocked,
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn apply(&mut self, request: &OrderRequest, plan: &Plan) -> Result<(), Refusal> {
+        if let Some(manifest) = request
+            .manifest
+            .as_ref()
+            .filter(|_| request.order != Order::Down)
+        {
+            self.write_ledger(Line::Manifest(Box::new(manifest.clone())))
+                .map_err(|error| {
+                    refusal(
+                        "ledger",
+                        super::starting::failure("writing the ledger", &error, false).message,
+                        error.help(),
+                        ExitCode::Failed,
+                    )
+                })?;
+            self.manifest = Some(manifest.clone());
+        }
+        self.had_order = true;
+        let now = self.clock.now();
+        let manifest = self
+            .manifest
+            .clone()
+            .filter(|_| request.order != Order::Down);
+        let mut effects = self.machine.apply(manifest.as_ref(), plan, now);
+        if request.now {
+            effects.extend(self.machine.hurry(now));
+        }
+        self.carry_out(effects);
+        Ok(())
+    }
+
+    /// What a signal to the supervisor asks for.
+    pub(super) fn order_all_down(&mut self, now: bool) {
+        let request = OrderRequest {
+            version: VERSION,
+            order: Order::Down,
+            manifest: None,
+            selection: Vec::new(),
+            dry_run: false,
+            now,
+        };
+        if let Err(refusal) = self.order(&request) {
+            eprintln!("cannot stop: {refusal}");
+        }
+    }
+}
+
+fn empty_manifest(project: &crate::id::ProjectName) -> Manifest {
+    Manifest {
+        project: project.clone(),
+        file: std::path::PathBuf::new(),
+        tmux: TmuxServer::Private,
+        groups: indexmap::IndexMap::new(),
+        services: indexmap::IndexMap::new(),
+    }
+}
+
+fn refusal(code: &str, message: String, help: Option<String>, exit: ExitCode) -> Refusal {
+    Refusal {
+        code: format!("baudbot::run::{code}"),
+        message,
+        help,
+        exit: exit.number(),
+    }
+}
+
+fn survived(failed: &[String]) -> Refusal {
+    refusal("survivors", failed.join("; "), None, ExitCode::Failed)
+}
+
+fn unknown_selectors(unknown: &[UnknownSelector]) -> Refusal {
+    let message = unknown
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ");
+    let similar: Vec<String> = unknown
+        .iter()
+        .filter_map(|one| one.similar.as_ref())
+        .map(|name| format!("`{name}`"))
+        .collect();
+    let help = match similar.as_slice() {
+        [] => "`baudbot status` lists the names".to_owned(),
+        names => format!("a similar name exists: {}", names.join(", ")),
+    };
+    refusal("unknown_name", message, Some(help), ExitCode::Usage)
+}

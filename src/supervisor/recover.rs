@@ -1,0 +1,147 @@
+//! What an earlier supervisor left when it was killed: found by the ledger, checked against the
+//! kernel, ended.
+//!
+//! A run of the ledger is looked for by its mark, and by its leader's identity where the leader
+//! still lives; nothing else is believed. Dependents go before what they need. Whatever carries the
+//! project's mark without being told of by the ledger goes last.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::ending::{Ending, force};
+use super::runs::identity;
+use super::sessions::{PrivateServer, Sessions};
+use crate::graph::Graph;
+use crate::id::ServiceName;
+use crate::record::{Ledger, StartedRun};
+use crate::store::Project;
+use crate::sys::census::{Leader, Owner, Roots};
+use crate::sys::identity::boot_id;
+use crate::sys::mark::{Mark, Nesting, ProjectId};
+
+/// Ends what is left of the runs that `ledger` tells of; returns what was done, in sentences.
+pub(super) async fn recover(
+    project: &Project,
+    project_id: ProjectId,
+    nesting: Option<Nesting>,
+    ledger: &Ledger,
+    note: &mut dyn FnMut(&str),
+) -> Vec<String> {
+    let private = PrivateServer::new(
+        project,
+        nesting.map(|nesting| Mark::for_project(project_id, nesting)),
+        None,
+    );
+    private.find().await;
+    let spared: Vec<i32> = std::iter::once(std::process::id().cast_signed())
+        .chain(private.pid())
+        .collect();
+    let boot = boot_id().unwrap_or_default();
+    let open: Vec<&StartedRun> = ledger
+        .open
+        .values()
+        .filter(|run| run.leader.boot_id == boot)
+        .collect();
+    let mut told = Vec::new();
+    if !open.is_empty() {
+        let names: BTreeSet<&str> = open.iter().map(|run| run.service.as_str()).collect();
+        let names: Vec<&str> = names.into_iter().collect();
+        note(&format!(
+            "ending what a supervisor that was killed left: {}",
+            names.join(", ")
+        ));
+        told.push(format!(
+            "what a supervisor that was killed left was ended: {}",
+            names.join(", ")
+        ));
+    }
+    for wave in stop_waves(ledger, &open) {
+        let ends = wave.into_iter().map(|run| {
+            let ending = ending_of(run, project_id, &spared, &private);
+            async move {
+                let grace = Duration::from_millis(run.stop_timeout_ms);
+                if let Err(error) = ending.end(run.stop_signal, grace).await {
+                    eprintln!("`{}` of an earlier supervisor: {error}", run.service);
+                    return Some(format!("`{}`: {error}", run.service));
+                }
+                None
+            }
+        });
+        for error in join_all(ends).await.into_iter().flatten() {
+            note(&error);
+            told.push(error);
+        }
+    }
+    private.end().await;
+    // What the ledger does not tell of, and the server itself should it not have answered.
+    let spared = vec![std::process::id().cast_signed()];
+    let whole = Roots {
+        owner: Some(Owner::Project(project_id)),
+        spared,
+        ..Roots::default()
+    };
+    for survivor in force(whole).await {
+        let text = format!(
+            "process {} ({}) does not end: {}",
+            survivor.pid, survivor.command, survivor.reason
+        );
+        note(&text);
+        told.push(text);
+    }
+    told
+}
+
+fn ending_of(
+    run: &StartedRun,
+    project_id: ProjectId,
+    spared: &[i32],
+    private: &PrivateServer,
+) -> Ending {
+    Ending {
+        roots: Roots {
+            owner: run.is_marked.then_some(Owner::Run(project_id, run.run)),
+            leaders: vec![Leader {
+                identity: identity(&run.leader),
+                is_held: false,
+            }],
+            spared: spared.to_vec(),
+            ..Roots::default()
+        },
+        sessions: run.sessions.clone().map(|own| {
+            Arc::new(Sessions {
+                own,
+                tmux: private.choose(run.server.as_ref()),
+            })
+        }),
+    }
+}
+
+/// The runs in the order in which they are ended: whoever needs another goes before it.
+fn stop_waves<'a>(ledger: &Ledger, open: &[&'a StartedRun]) -> Vec<Vec<&'a StartedRun>> {
+    let mut by_service: BTreeMap<&ServiceName, Vec<&'a StartedRun>> = BTreeMap::new();
+    for run in open {
+        by_service.entry(&run.service).or_default().push(run);
+    }
+    let graph = ledger
+        .manifest
+        .as_ref()
+        .and_then(|manifest| Graph::new(manifest).ok());
+    let names: BTreeSet<ServiceName> = by_service.keys().map(|name| (*name).clone()).collect();
+    let mut waves: Vec<Vec<&StartedRun>> = Vec::new();
+    if let Some(graph) = graph {
+        for wave in graph.waves(&names).into_iter().rev() {
+            waves.push(
+                wave.iter()
+                    .filter_map(|name| by_service.remove(name))
+                    .flatten()
+                    .collect(),
+            );
+        }
+    }
+    // What no manifest tells of needs nobody that it knows.
+    waves.insert(0, by_service.into_values().flatten().collect());
+    waves
+}

@@ -1,0 +1,70 @@
+//! The state of the project as clients read it.
+
+use super::Supervisor;
+use crate::control::protocol::{ServiceStatus, Status, SupervisorStatus, VERSION};
+use crate::id::ServiceName;
+use crate::machine::Goal;
+use crate::manifest::model::Service;
+
+impl Supervisor {
+    pub(super) fn status(&self) -> Status {
+        let services = self
+            .machine
+            .services()
+            .into_iter()
+            .filter_map(|name| Some((name.clone(), self.service_status(&name)?)))
+            .collect();
+        Status {
+            version: VERSION,
+            project: self.project.name().clone(),
+            supervisor: Some(SupervisorStatus {
+                pid: std::process::id().cast_signed(),
+                guardian_pid: None,
+                manifest: self.manifest.as_ref().map(|manifest| manifest.file.clone()),
+            }),
+            services,
+        }
+    }
+
+    pub(super) fn service_status(&self, name: &ServiceName) -> Option<ServiceStatus> {
+        let view = self.machine.view(name)?;
+        let service: &Service = &view.service;
+        Some(ServiceStatus {
+            kind: service.kind.word().to_owned(),
+            description: service.description.clone(),
+            goal: view.goal,
+            state: view.state,
+            reason: view.reason,
+            pid: view.run.and_then(|run| self.leader_pid(run)),
+            since: Some(self.clock.timestamp(view.since)),
+            deadline: view.deadline.map(|deadline| self.clock.timestamp(deadline)),
+            waits_for: view.waits_for,
+            is_stuck: view.is_stuck,
+            restarts: view.restarts,
+            run: view.run,
+            groups: service.groups.clone(),
+            ports: Vec::new(),
+            session: service.session().map(str::to_owned),
+            survivors: view.survivors,
+        })
+    }
+
+    /// Whether every service that should be up rests there, and whether all of them do so well.
+    pub(super) fn fulfilled(&self) -> Option<bool> {
+        let mut is_well = true;
+        for name in self.machine.services() {
+            let view = self.machine.view(&name)?;
+            if view.goal == Goal::Down {
+                continue;
+            }
+            if !view.state.is_settled_up() {
+                return None;
+            }
+            is_well &= matches!(
+                view.state,
+                crate::machine::StateWord::Ready | crate::machine::StateWord::Completed
+            );
+        }
+        Some(is_well)
+    }
+}

@@ -1,0 +1,224 @@
+//! The runs that live, as the shell holds them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Supervisor;
+use super::sessions::{Sessions, Tmux};
+use crate::id::RunId;
+use crate::manifest::model::{Cleanup, Service};
+use crate::record::{self, Line, RecordedProcess, StartedRun};
+use crate::sys::census::{Leader, Owner, Roots};
+use crate::sys::identity::Identity;
+use crate::sys::mark::Mark;
+use crate::sys::process;
+
+/// One live run. Its tasks end with it.
+pub(super) struct LiveRun {
+    pub(super) service: Arc<Service>,
+    /// Who leads it, once it exists.
+    pub(super) leader: Option<Identity>,
+    /// Whether the leader is our child, which we keep as a zombie until nothing is left of the run.
+    pub(super) is_child: bool,
+    /// What the run was given; its probes get the same.
+    pub(super) environment: Arc<BTreeMap<String, String>>,
+    /// When the start began, by the clock that file times are taken from.
+    pub(super) began: SystemTime,
+    /// The tmux sessions that are its own, and their server.
+    pub(super) sessions: Option<Arc<Sessions>>,
+    /// Whether the leader has ended; what happens to the session is then no news.
+    pub(super) is_ending: bool,
+    /// Whether it is to be given up while it is being started.
+    pub(super) is_cancelled: bool,
+    /// Starts it, then waits for its leader's end.
+    pub(super) watcher: Option<AbortOnDropHandle<()>>,
+    /// Asks whether it is ready.
+    pub(super) prober: Option<AbortOnDropHandle<()>>,
+    /// Ends it.
+    pub(super) ender: Option<AbortOnDropHandle<()>>,
+}
+
+impl LiveRun {
+    pub(super) fn new(service: Arc<Service>, environment: BTreeMap<String, String>) -> Self {
+        Self {
+            service,
+            leader: None,
+            is_child: false,
+            environment: Arc::new(environment),
+            began: crate::sys::clock::file_time_now(),
+            sessions: None,
+            is_ending: false,
+            is_cancelled: false,
+            watcher: None,
+            prober: None,
+            ender: None,
+        }
+    }
+}
+
+pub(super) fn recorded(identity: &Identity) -> RecordedProcess {
+    RecordedProcess {
+        pid: identity.pid,
+        start_time: identity.start_time,
+        boot_id: identity.boot_id.clone(),
+    }
+}
+
+pub(super) fn identity(recorded: &RecordedProcess) -> Identity {
+    Identity {
+        pid: recorded.pid,
+        start_time: recorded.start_time,
+        boot_id: recorded.boot_id.clone(),
+    }
+}
+
+/// Which session names a cleanup strategy covers, beside that of the service itself.
+pub(super) fn own_names(session: Option<&str>, cleanup: &Cleanup) -> record::Sessions {
+    let mut own = record::Sessions {
+        names: session.map(str::to_owned).into_iter().collect(),
+        prefixes: Vec::new(),
+    };
+    match cleanup {
+        Cleanup::Pgid => {}
+        Cleanup::TmuxPrefix {
+            prefix,
+            exact: true,
+        } if own.names.contains(prefix) => {}
+        Cleanup::TmuxPrefix {
+            prefix,
+            exact: true,
+        } => own.names.push(prefix.clone()),
+        Cleanup::TmuxPrefix {
+            prefix,
+            exact: false,
+        } => own.prefixes.push(prefix.clone()),
+    }
+    own
+}
+
+impl Supervisor {
+    /// The mark of a run, where one can be set.
+    pub(super) fn mark(&self, run: RunId) -> Option<Mark> {
+        self.nesting
+            .map(|nesting| Mark::for_run(self.project_id, run, nesting))
+    }
+
+    /// From what the members of a run are found.
+    pub(super) fn roots(&self, id: RunId) -> Roots {
+        let run = self.runs.get(&id);
+        let leader = run.and_then(|run| {
+            run.leader.clone().map(|identity| Leader {
+                identity,
+                is_held: run.is_child,
+            })
+        });
+        Roots {
+            owner: self.nesting.map(|_| Owner::Run(self.project_id, id)),
+            leaders: leader.into_iter().collect(),
+            orphans_of: None,
+            spared: self.spared(),
+            shared_servers: Vec::new(),
+        }
+    }
+
+    /// What is never a member of anything.
+    pub(super) fn spared(&self) -> Vec<i32> {
+        let me = std::process::id().cast_signed();
+        std::iter::once(me).chain(self.private_tmux.pid()).collect()
+    }
+
+    /// The sessions that belong to a service.
+    pub(super) fn own_sessions(&self, service: &Service) -> Option<Arc<Sessions>> {
+        let own = own_names(service.session(), &service.cleanup);
+        if own.names.is_empty() && own.prefixes.is_empty() {
+            return None;
+        }
+        Some(Arc::new(Sessions {
+            own,
+            tmux: self.tmux(),
+        }))
+    }
+
+    /// The server that the project's sessions are on.
+    pub(super) fn tmux(&self) -> Tmux {
+        self.private_tmux
+            .choose(self.manifest.as_ref().map(|manifest| &manifest.tmux))
+    }
+
+    /// The line that must be in the ledger before the run may execute anything.
+    pub(super) fn started_line(&self, id: RunId, run: &LiveRun, leader: &Identity) -> Line {
+        Line::Started(StartedRun {
+            service: run.service.name.clone(),
+            run: id,
+            leader: recorded(leader),
+            is_marked: self.nesting.is_some(),
+            stop_signal: run.service.stop.signal.0,
+            stop_timeout_ms: u64::try_from(run.service.stop.timeout.as_millis())
+                .unwrap_or(u64::MAX),
+            sessions: run.sessions.as_ref().map(|sessions| sessions.own.clone()),
+            server: run
+                .sessions
+                .as_ref()
+                .map(|sessions| sessions.tmux.choice().clone()),
+        })
+    }
+
+    /// The run executes its command: from now on it is asked whether it is ready.
+    pub(super) fn spawned(&mut self, id: RunId) {
+        let prober = self.begin_probing(id);
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.prober = prober;
+        }
+    }
+
+    /// The leader ended: whether it is ready is no question any more.
+    pub(super) fn exited(&mut self, id: RunId) {
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.prober = None;
+            run.is_ending = true;
+        }
+    }
+
+    /// Nothing is left of the run.
+    pub(super) fn forget(&mut self, id: RunId) {
+        let Some(run) = self.runs.remove(&id) else {
+            return;
+        };
+        if let (true, Some(leader)) = (run.is_child, &run.leader)
+            && let Err(error) = process::reap(leader.pid)
+        {
+            eprintln!("cannot reap {}: {error}", leader.pid);
+        }
+        if run.leader.is_some()
+            && let Err(error) = self.write_ledger(Line::Gone(id))
+        {
+            // The next supervisor finds the identity dead: no harm but a look.
+            eprintln!("{error}");
+        }
+    }
+
+    /// What changed without a new run.
+    pub(super) fn redeclare(&mut self, id: RunId, service: Arc<Service>) {
+        if let Some(output) = self.outputs.get(&service.name) {
+            output.set_bounds(service.log);
+        }
+        let sessions = self.own_sessions(&service);
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.service = service;
+            run.sessions = sessions;
+        }
+    }
+
+    /// The leader's process id, while the run lives.
+    pub(super) fn leader_pid(&self, id: RunId) -> Option<i32> {
+        let run = self.runs.get(&id)?;
+        if run.is_ending {
+            None
+        } else {
+            run.leader.as_ref().map(|leader| leader.pid)
+        }
+    }
+}

@@ -1,0 +1,488 @@
+//! Services in tmux sessions.
+//!
+//! A session's command does not start when tmux makes the pane: the pane runs a shim of ours that
+//! waits at a gate ([`sys::pane`](crate::sys::pane)). Meanwhile the ledger is told of the pane's
+//! process, and the pane's output is tied to the log, so that neither a death of the supervisor nor
+//! the first line is lost. Then the shim becomes the command.
+//!
+//! Which sessions are a service's is decided here, by name, on the declared server; what is done to
+//! them goes by tmux's ids. The processes in the panes are ended first, like those of any run; the
+//! session goes when nothing is left in it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Supervisor;
+use super::input::{Input, Outbox};
+use super::output::Drainer;
+use super::runs::{LiveRun, recorded};
+use super::starting::{ended, failure, until_over};
+use crate::id::{RunId, ServiceName};
+use crate::machine::{RunEvent, StartFailure};
+use crate::manifest::model::TmuxServer;
+use crate::record;
+use crate::store::Project;
+use crate::sys::census::Leader;
+use crate::sys::identity::Identity;
+use crate::sys::mark::Mark;
+use crate::sys::pane::Gate;
+use crate::sys::process::Command;
+use crate::sys::tmux::{Server, Session, SessionInfo, Target, TmuxError};
+
+/// Columns and rows of a session that nobody is attached to.
+const SIZE: (u16, u16) = (200, 50);
+
+/// How long a pane may take from its gate to its command.
+const PANE_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long the server may take to end.
+const SERVER_ENDS_WITHIN: Duration = Duration::from_secs(5);
+
+/// The variables that tmux and what it shows need; nothing else of our environment goes there.
+const TMUX_ENVIRONMENT: [&str; 8] = [
+    "HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "LC_ALL", "LC_CTYPE",
+];
+
+/// The project's own server, which may not run yet.
+#[derive(Debug, Clone)]
+pub(super) struct PrivateServer(Arc<Private>);
+
+#[derive(Debug)]
+struct Private {
+    socket: PathBuf,
+    mark: Option<Mark>,
+    open_files_limit: Option<(u64, u64)>,
+    /// Its process id once it runs; 0 before.
+    pid: AtomicI32,
+    /// Held while it is started, so that it is started once.
+    starting: tokio::sync::Mutex<()>,
+}
+
+/// A tmux server as a run knows it.
+#[derive(Debug, Clone)]
+pub(super) struct Tmux {
+    choice: TmuxServer,
+    private: PrivateServer,
+}
+
+/// The sessions of one service.
+#[derive(Debug, Clone)]
+pub(super) struct Sessions {
+    pub(super) own: record::Sessions,
+    pub(super) tmux: Tmux,
+}
+
+/// A session that was made for a run; its pane waits.
+#[derive(Debug)]
+pub(super) struct MadeSession {
+    run: RunId,
+    session: Session,
+    leader: Identity,
+    gate: Gate,
+}
+
+impl PrivateServer {
+    pub(super) fn new(
+        project: &Project,
+        mark: Option<Mark>,
+        open_files_limit: Option<(u64, u64)>,
+    ) -> Self {
+        Self(Arc::new(Private {
+            socket: project.tmux_socket(),
+            mark,
+            open_files_limit,
+            pid: AtomicI32::new(0),
+            starting: tokio::sync::Mutex::new(()),
+        }))
+    }
+
+    /// Its process id, while it runs as far as we know.
+    pub(super) fn pid(&self) -> Option<i32> {
+        match self.0.pid.load(Ordering::Relaxed) {
+            0 => None,
+            pid => Some(pid),
+        }
+    }
+
+    /// Learns of a server that an earlier supervisor started.
+    pub(super) async fn find(&self) {
+        if let Ok(Some(pid)) = self.choose(None).server().server_pid().await {
+            self.0.pid.store(pid, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends the server, and with it what sessions are left.
+    pub(super) async fn end(&self) {
+        let Some(pid) = self.pid() else { return };
+        let identity = Identity::of(pid).ok().flatten();
+        if let Err(error) = self.choose(None).server().kill_server().await {
+            eprintln!("cannot end the tmux server: {error}");
+            return;
+        }
+        if let Some(identity) = identity
+            && tokio::time::timeout(SERVER_ENDS_WITHIN, until_over(&identity))
+                .await
+                .is_err()
+        {
+            eprintln!("the tmux server {pid} does not end");
+        }
+        self.0.pid.store(0, Ordering::Relaxed);
+    }
+
+    /// The server that a manifest chooses; without a manifest, this one.
+    pub(super) fn choose(&self, choice: Option<&TmuxServer>) -> Tmux {
+        Tmux {
+            choice: choice.cloned().unwrap_or(TmuxServer::Private),
+            private: self.clone(),
+        }
+    }
+}
+
+fn find_tmux() -> PathBuf {
+    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+    FOUND
+        .get_or_init(|| {
+            let path = std::env::var("PATH").ok();
+            crate::sys::process::resolve_executable("tmux", path.as_deref(), Path::new("/"))
+                // Looked for once more, and missed by name, when it is executed.
+                .unwrap_or_else(|_| PathBuf::from("tmux"))
+        })
+        .clone()
+}
+
+impl Tmux {
+    pub(super) fn is_private(&self) -> bool {
+        self.choice == TmuxServer::Private
+    }
+
+    pub(super) fn choice(&self) -> &TmuxServer {
+        &self.choice
+    }
+
+    /// The server, to talk to.
+    pub(super) fn server(&self) -> Server {
+        let target = match &self.choice {
+            TmuxServer::Private => Target::Private {
+                socket: self.private.0.socket.clone(),
+                mark: self.private.0.mark,
+                open_files_limit: self.private.0.open_files_limit,
+            },
+            TmuxServer::Default => Target::Default,
+            TmuxServer::Socket(path) => Target::Socket(path.clone()),
+        };
+        let environment: BTreeMap<String, String> = TMUX_ENVIRONMENT
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
+            .collect();
+        Server {
+            target,
+            executable: find_tmux(),
+            environment,
+        }
+    }
+
+    /// Sees to it that the project's own server runs.
+    async fn ensure(&self, outbox: &Outbox) -> Result<(), TmuxError> {
+        if !self.is_private() {
+            return Ok(());
+        }
+        let private = &self.private.0;
+        let _starting = private.starting.lock().await;
+        if let Some(parent) = private.socket.parent() {
+            crate::sys::directory::ensure_private(parent).map_err(|source| TmuxError::Execute {
+                executable: parent.to_owned(),
+                source,
+            })?;
+        }
+        let pid = self.server().start().await?;
+        if private.pid.swap(pid, Ordering::Relaxed) != pid
+            && let Ok(Some(identity)) = Identity::of(pid)
+        {
+            outbox.put(Input::TmuxServer(recorded(&identity)));
+        }
+        Ok(())
+    }
+
+    /// The process of a server that is not ours alone, if it runs.
+    pub(super) async fn shared_server_pid(&self) -> Option<i32> {
+        if self.is_private() {
+            None
+        } else {
+            self.server().server_pid().await.ok().flatten()
+        }
+    }
+}
+
+impl Sessions {
+    /// The sessions that are there and belong to the service.
+    pub(super) async fn present(&self) -> Result<Vec<SessionInfo>, TmuxError> {
+        let all = self.tmux.server().sessions().await?;
+        Ok(all
+            .into_iter()
+            .filter(|session| self.own.contains(&session.name))
+            .collect())
+    }
+
+    /// The processes in the panes of these sessions.
+    pub(super) async fn pane_processes(&self) -> Result<Vec<Leader>, TmuxError> {
+        let server = self.tmux.server();
+        let mut leaders = Vec::new();
+        for session in self.present().await? {
+            for pane in server.panes(&session.id).await? {
+                // The pid of a dead pane may be anybody's.
+                if !pane.is_dead
+                    && let Ok(Some(identity)) = Identity::of(pane.pid)
+                {
+                    leaders.push(Leader {
+                        identity,
+                        is_held: false,
+                    });
+                }
+            }
+        }
+        Ok(leaders)
+    }
+
+    /// Ends the sessions, whose processes are gone by now; returns the names of those that stay.
+    pub(super) async fn end(&self) -> Result<Vec<String>, TmuxError> {
+        let server = self.tmux.server();
+        for session in self.present().await? {
+            server.kill_session(&session.id).await?;
+        }
+        Ok(self
+            .present()
+            .await?
+            .into_iter()
+            .map(|session| session.name)
+            .collect())
+    }
+}
+
+impl Supervisor {
+    pub(super) fn start_session(
+        &mut self,
+        id: RunId,
+        mut run: LiveRun,
+        name: String,
+    ) -> Result<(), StartFailure> {
+        let output = self.open_output(&run.service)?;
+        let maker = Maker {
+            run: id,
+            service: run.service.name.clone(),
+            name,
+            working_dir: run.service.working_dir.clone(),
+            output: output.stdout().to_owned(),
+            gate: self.project.gate_dir().join(id.to_string()),
+            sessions: run.sessions.clone(),
+            outbox: self.outbox.clone(),
+        };
+        run.watcher = Some(AbortOnDropHandle::new(tokio::spawn(maker.run())));
+        self.runs.insert(id, run);
+        Ok(())
+    }
+
+    /// The pane of a run waits at its gate: its process is written down, then the gate is opened.
+    pub(super) fn session_made(&mut self, made: MadeSession) {
+        let MadeSession {
+            run: id,
+            session,
+            leader,
+            gate,
+        } = made;
+        let Some(run) = self.runs.get(&id) else {
+            return;
+        };
+        let line = self.started_line(id, run, &leader);
+        let command = self.command(id, run);
+        let (service, sessions) = (run.service.name.clone(), run.sessions.clone());
+        let written = self.write_ledger(line);
+        let (Some(sessions), Some(drainer)) = (sessions, self.drainer(&service)) else {
+            return;
+        };
+        let Some(run) = self.runs.get_mut(&id) else {
+            return;
+        };
+        let give_up = match written {
+            Err(error) => Some(failure("writing the ledger", &error, false)),
+            Ok(()) if run.is_cancelled => Some(StartFailure {
+                stage: "starting".into(),
+                message: "it was stopped before it had begun".into(),
+                is_blocked: false,
+            }),
+            Ok(()) => {
+                run.leader = Some(leader.clone());
+                None
+            }
+        };
+        let pane = Pane {
+            run: id,
+            service,
+            session,
+            leader,
+            sessions,
+            drainer,
+            outbox: self.outbox.clone(),
+        };
+        let watch = async move {
+            match give_up {
+                Some(failure) => pane.give_up(gate, failure).await,
+                None => pane.live(gate, command).await,
+            }
+        };
+        run.watcher = Some(AbortOnDropHandle::new(tokio::spawn(watch)));
+    }
+}
+
+/// Makes the session of a run.
+struct Maker {
+    run: RunId,
+    service: ServiceName,
+    name: String,
+    working_dir: PathBuf,
+    output: PathBuf,
+    gate: PathBuf,
+    sessions: Option<Arc<Sessions>>,
+    outbox: Outbox,
+}
+
+impl Maker {
+    async fn run(self) {
+        match self.make().await {
+            Ok(made) => self.outbox.put(Input::Session(Box::new(made))),
+            Err(failure) => {
+                self.outbox
+                    .run(&self.service, self.run, RunEvent::SpawnFailed(failure));
+            }
+        }
+    }
+
+    async fn make(&self) -> Result<MadeSession, StartFailure> {
+        let tmux_failure = |error: TmuxError| {
+            // Without tmux there is no point in trying again.
+            let is_blocked = matches!(error, TmuxError::Execute { .. });
+            failure("making the tmux session", &error, is_blocked)
+        };
+        let Some(sessions) = &self.sessions else {
+            return Err(StartFailure {
+                stage: "making the tmux session".into(),
+                message: "the service has no session".into(),
+                is_blocked: true,
+            });
+        };
+        sessions
+            .tmux
+            .ensure(&self.outbox)
+            .await
+            .map_err(tmux_failure)?;
+        // A session of this name is this service's by the manifest's word: what is left of a life
+        // that nobody remembers. It is ended like any run, and not run into.
+        super::ending::end_sessions(sessions)
+            .await
+            .map_err(|message| StartFailure {
+                stage: "ending an earlier session".into(),
+                message,
+                is_blocked: false,
+            })?;
+        let pane_failure =
+            |error: std::io::Error| failure("preparing the tmux pane", &error, false);
+        let gate = Gate::create(&self.gate).map_err(pane_failure)?;
+        let server = sessions.tmux.server();
+        let session = server
+            .new_session(
+                &self.name,
+                &self.working_dir,
+                &gate.argv(&own_program()),
+                SIZE,
+            )
+            .await
+            .map_err(tmux_failure)?;
+        let leader = match Identity::of(session.pane_pid) {
+            Ok(Some(leader)) => leader,
+            Ok(None) => return Err(pane_failure(std::io::Error::other("its process is gone"))),
+            Err(error) => return Err(pane_failure(error)),
+        };
+        server
+            .pipe_pane(&session.pane_id, &self.output)
+            .await
+            .map_err(tmux_failure)?;
+        Ok(MadeSession {
+            run: self.run,
+            session,
+            leader,
+            gate,
+        })
+    }
+}
+
+/// This program, also when its file was replaced by a newer one since it was started.
+fn own_program() -> PathBuf {
+    match std::env::current_exe() {
+        Ok(path) if path.exists() => path,
+        // The kernel's link leads to the file that is being executed, deleted or not (`proc(5)`).
+        Ok(_) | Err(_) => PathBuf::from(format!("/proc/{}/exe", std::process::id())),
+    }
+}
+
+/// The pane of a run.
+struct Pane {
+    run: RunId,
+    service: ServiceName,
+    session: Session,
+    leader: Identity,
+    sessions: Arc<Sessions>,
+    drainer: Drainer,
+    outbox: Outbox,
+}
+
+impl Pane {
+    /// Lets the pane become the command and waits for its end.
+    async fn live(self, gate: Gate, command: Command) {
+        if let Err(error) = gate.open(self.session.pane_pid, &command, PANE_LIMIT).await {
+            self.fail(StartFailure::from(&error)).await;
+            return;
+        }
+        self.outbox.run(&self.service, self.run, RunEvent::Spawned);
+        until_over(&self.leader).await;
+        let exit = self.exit().await;
+        self.drainer.drain().await;
+        self.outbox
+            .run(&self.service, self.run, RunEvent::Exited(ended(exit)));
+    }
+
+    /// How the pane's process ended, as tmux saw it: the pane stays until we have asked.
+    async fn exit(&self) -> Option<crate::sys::identity::Exit> {
+        match self
+            .sessions
+            .tmux
+            .server()
+            .exit_of_pane(&self.session.pane_id, PANE_LIMIT)
+            .await
+        {
+            Ok(exit) => exit,
+            Err(error) => {
+                eprintln!("cannot tell how `{}` ended: {error}", self.service);
+                None
+            }
+        }
+    }
+
+    async fn give_up(self, gate: Gate, failure: StartFailure) {
+        // The shim finds nobody at the gate and exits.
+        drop(gate);
+        self.fail(failure).await;
+    }
+
+    async fn fail(self, failure: StartFailure) {
+        if let Err(error) = super::ending::end_sessions(&self.sessions).await {
+            eprintln!("after a failed start of `{}`: {error}", self.service);
+        }
+        self.drainer.drain().await;
+        self.outbox
+            .run(&self.service, self.run, RunEvent::SpawnFailed(failure));
+    }
+}

@@ -1,0 +1,212 @@
+//! How a run comes about: known first, then executed.
+
+use std::collections::btree_map::Entry;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Supervisor;
+use super::input::Outbox;
+use super::output::{Drainer, Output};
+use super::runs::LiveRun;
+use crate::id::{RunId, ServiceName};
+use crate::machine::{Ended, RunEvent, StartFailure};
+use crate::manifest::load;
+use crate::manifest::model::{Exit, Kind, Service, Signal};
+use crate::sys::identity::{self, Identity, PidFd};
+use crate::sys::process::{self, Command, Launch};
+use crate::sys::start_error::{StartError, parse_report};
+
+impl From<&StartError> for StartFailure {
+    fn from(error: &StartError) -> Self {
+        Self {
+            stage: error.stage.to_string(),
+            message: error.message(),
+            is_blocked: error.is_blocked(),
+        }
+    }
+}
+
+/// A failure of a step that is not one of the child's.
+pub(super) fn failure(
+    stage: &str,
+    error: &dyn std::error::Error,
+    is_blocked: bool,
+) -> StartFailure {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        message = format!("{message}: {cause}");
+        source = cause.source();
+    }
+    StartFailure {
+        stage: stage.to_owned(),
+        message,
+        is_blocked,
+    }
+}
+
+/// As the machine speaks of how a process ended.
+pub(super) fn ended(exit: Option<identity::Exit>) -> Ended {
+    match exit {
+        Some(identity::Exit::Code(code)) => Ended::Exit(Exit::Code(code)),
+        Some(identity::Exit::Signal(signal)) => Ended::Exit(Exit::Signal(Signal(signal))),
+        None => Ended::Unknown,
+    }
+}
+
+impl Supervisor {
+    /// Begins a run. What fails at once is the answer; the rest comes as events.
+    pub(super) fn start(&mut self, id: RunId, service: Arc<Service>) -> Result<(), StartFailure> {
+        let environment = self.environment(&service)?;
+        let mut run = LiveRun::new(Arc::clone(&service), environment);
+        run.sessions = self.own_sessions(&service);
+        match &service.kind {
+            Kind::Process | Kind::Task => self.start_process(id, run)?,
+            Kind::Tmux { session } => self.start_session(id, run, session.clone())?,
+        }
+        // Nothing has been read of it yet: this task has not let go of the thread.
+        self.watch_log(id);
+        Ok(())
+    }
+
+    fn environment(
+        &self,
+        service: &Service,
+    ) -> Result<std::collections::BTreeMap<String, String>, StartFailure> {
+        let mut environment = load::environment(&service.env)
+            .map_err(|error| failure("reading the environment", &error, true))?;
+        // A plain `tmux` inside the service reaches the project's own server.
+        if self.tmux().is_private() {
+            let directory = self.project.tmux_tmpdir().to_string_lossy().into_owned();
+            environment.insert("TMUX_TMPDIR".into(), directory);
+        }
+        environment.insert("BAUDBOT_PROJECT".into(), self.project.name().to_string());
+        environment.insert("BAUDBOT_SERVICE".into(), service.name.to_string());
+        Ok(environment)
+    }
+
+    /// The pumps of a service's output; they go on from one run to the next.
+    pub(super) fn open_output(&mut self, service: &Service) -> Result<&Output, StartFailure> {
+        match self.outputs.entry(service.name.clone()) {
+            Entry::Occupied(known) => {
+                known.get().set_bounds(service.log);
+                Ok(known.into_mut())
+            }
+            Entry::Vacant(vacant) => {
+                let opened = Output::open(
+                    &self.project.fifo_dir(),
+                    service.name.as_str(),
+                    self.project.log_file(&service.name),
+                    service.log,
+                );
+                match opened {
+                    Ok(output) => Ok(vacant.insert(output)),
+                    Err(error) => Err(failure("opening the log", &error, false)),
+                }
+            }
+        }
+    }
+
+    /// What a run executes, whatever it runs in.
+    pub(super) fn command(&self, id: RunId, run: &LiveRun) -> Command {
+        Command {
+            argv: run.service.command.argv(),
+            environment: run.environment.as_ref().clone(),
+            working_dir: run.service.working_dir.clone(),
+            umask: run.service.umask,
+            mark: self.mark(id),
+            open_files_limit: self.open_files_limit,
+        }
+    }
+
+    fn start_process(&mut self, id: RunId, mut run: LiveRun) -> Result<(), StartFailure> {
+        let output = self.open_output(&run.service)?;
+        let drainer = output.drainer();
+        let (stdout, stderr) = (output.stdout().to_owned(), output.stderr().to_owned());
+        let launch = Launch {
+            command: self.command(id, &run),
+            stdout,
+            stderr,
+        };
+        let gated = process::fork_gated(&launch).map_err(|error| StartFailure::from(&error))?;
+        let leader = gated.identity().clone();
+        if let Err(error) = self.write_ledger(self.started_line(id, &run, &leader)) {
+            let failure = failure("writing the ledger", &error, false);
+            if let Err(error) = gated.abort() {
+                eprintln!("cannot give up a start: {error}");
+            }
+            return Err(failure);
+        }
+        let report = gated.release();
+        let name = run.service.name.clone();
+        let watch = watch_child(
+            name,
+            id,
+            leader.clone(),
+            report,
+            drainer,
+            self.outbox.clone(),
+        );
+        run.leader = Some(leader);
+        run.is_child = true;
+        run.watcher = Some(AbortOnDropHandle::new(tokio::spawn(watch)));
+        self.runs.insert(id, run);
+        Ok(())
+    }
+
+    /// Brings what a service has written so far into its log.
+    pub(super) fn drainer(&self, service: &ServiceName) -> Option<Drainer> {
+        self.outputs.get(service).map(Output::drainer)
+    }
+}
+
+async fn watch_child(
+    service: ServiceName,
+    run: RunId,
+    leader: Identity,
+    report: OwnedFd,
+    drainer: Drainer,
+    outbox: Outbox,
+) {
+    let reported = read_report(report).await;
+    if reported.is_ok() {
+        outbox.run(&service, run, RunEvent::Spawned);
+    }
+    until_over(&leader).await;
+    drainer.drain().await;
+    let what = match reported {
+        Err(error) => RunEvent::SpawnFailed(StartFailure::from(&error)),
+        Ok(()) => RunEvent::Exited(ended(process::observe_exit(leader.pid).ok().flatten())),
+    };
+    outbox.run(&service, run, what);
+}
+
+async fn read_report(report: OwnedFd) -> Result<(), StartError> {
+    let mut text = Vec::new();
+    // An unreadable report is one without a word: the exit status will tell.
+    if let Ok(mut receiver) = pipe::Receiver::from_owned_fd(report) {
+        let _ = receiver.read_to_end(&mut text).await;
+    }
+    parse_report(&text)
+}
+
+/// Waits until a process is over. A zombie is.
+pub(super) async fn until_over(process: &Identity) {
+    match PidFd::open_verified(process) {
+        Ok(Some(handle)) => until_handle_over(handle).await,
+        // Gone, or its number is another's by now.
+        Ok(None) => {}
+        Err(error) => eprintln!("cannot watch process {}: {error}", process.pid),
+    }
+}
+
+/// Waits for the end of a process that a handle is on.
+pub(super) async fn until_handle_over(handle: PidFd) {
+    if let Err(error) = crate::sys::over::until_over(handle).await {
+        eprintln!("cannot watch a process: {error}");
+    }
+}
