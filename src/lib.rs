@@ -18,3 +18,11 @@ pub mod store;
 pub mod supervisor;
 pub mod sys;
 pub mod time;
+
+/// So that what the tests in `tests/` share can be shared with those beside the code.
+#[cfg(test)]
+extern crate self as baudbot;
+
+#[cfg(test)]
+#[path = "../tests/simulation/declare.rs"]
+mod declare;

@@ -49,6 +49,8 @@ mod service;
 mod settle;
 mod step;
 mod text;
+#[cfg(test)]
+mod transitions;
 mod view;
 
 use std::collections::BTreeSet;

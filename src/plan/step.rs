@@ -63,7 +63,8 @@ pub(super) fn restart_step(
     observed: &Observed,
 ) -> Step {
     let held = observed.services.get(name);
-    let change = held.map(|held| Change::between(&held.service, &manifest.services[name]));
+    let declared = &manifest.services[name];
+    let change = held.map(|held| Change::between(&held.service, declared));
     let change = change.unwrap_or_default();
     let has_run = held.is_some_and(|held| has_run(held.state));
     let step = |action, reason| Step {
@@ -87,7 +88,7 @@ pub(super) fn restart_step(
         );
     }
     match held {
-        Some(held) if held.goal == Goal::Up && may_stay(held.state) => {
+        Some(held) if is_there(held) && held.service.is_task() == declared.is_task() => {
             let reason = if change.needs_restart(held.state == StateWord::Ready) {
                 format!("not asked, though changed: {}", list(change.fields()))
             } else {
@@ -95,7 +96,8 @@ pub(super) fn restart_step(
             };
             step(Action::Keep, reason)
         }
-        // What is needed and not there gets what `up` would do about it.
+        // What is needed and not there, or not of the sort that its dependents count on, gets what
+        // `up` would do about it.
         Some(_) | None => up_step(name, selected, manifest, graph, observed),
     }
 }
@@ -113,16 +115,18 @@ fn has_run(state: StateWord) -> bool {
     }
 }
 
-/// Whether what is needed in this state is left alone: it is as it should be or about to be.
-fn may_stay(state: StateWord) -> bool {
-    match state {
-        StateWord::Ready
-        | StateWord::Starting
-        | StateWord::Waiting
-        | StateWord::Completed
-        | StateWord::Stopping => true,
-        StateWord::Inactive | StateWord::Blocked | StateWord::Failed | StateWord::Backoff => false,
-    }
+/// Whether a service that is needed but not asked for runs as it should, or has completed.
+fn is_there(held: &ObservedService) -> bool {
+    held.goal == Goal::Up
+        && match held.state {
+            StateWord::Ready | StateWord::Starting | StateWord::Completed => true,
+            StateWord::Inactive
+            | StateWord::Blocked
+            | StateWord::Waiting
+            | StateWord::Backoff
+            | StateWord::Stopping
+            | StateWord::Failed => false,
+        }
 }
 
 fn new_step(

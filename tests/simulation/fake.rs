@@ -250,18 +250,12 @@ impl Fake {
         }
         self.phase = Phase::Runs;
         aftermath.told.push(RunEvent::Spawned);
-        match self.script.ready_after {
-            Some(after) => {
-                if after > 100 {
-                    let refused = RunEvent::NotReady("connection refused".into());
-                    aftermath.told.push(refused);
-                }
-                aftermath.later(after, Due::Ready);
-            }
-            None => {
-                let refused = RunEvent::NotReady("connection refused".into());
-                aftermath.told.push(refused);
-            }
+        if self.script.ready_after.is_none_or(|after| after > 100) {
+            let refused = RunEvent::NotReady("connection refused".into());
+            aftermath.told.push(refused);
+        }
+        if let Some(after) = self.script.ready_after {
+            aftermath.later(after, Due::Ready);
         }
         if let Some((after, ended)) = self.script.ends_after {
             aftermath.later(after, Due::LeaderEnds(ended));

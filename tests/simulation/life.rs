@@ -90,7 +90,7 @@ pub enum Edit {
 }
 
 /// The manifest as it is edited.
-struct Draft {
+pub struct Draft {
     services: Vec<Service>,
     is_present: Vec<bool>,
     wiring: Wiring,
@@ -102,7 +102,7 @@ fn service_name(index: usize) -> ServiceName {
 }
 
 impl Draft {
-    fn new(life: &Life) -> Self {
+    pub fn new(life: &Life) -> Self {
         let services: Vec<Service> = (0..)
             .zip(&life.specs)
             .map(|(i, s)| declared(i, s))
@@ -115,7 +115,7 @@ impl Draft {
         }
     }
 
-    fn edit(&mut self, edit: &Edit) {
+    pub fn edit(&mut self, edit: &Edit) {
         self.edits += 1;
         let number = self.edits.to_string();
         let count = self.services.len();
@@ -150,7 +150,7 @@ impl Draft {
         }
     }
 
-    fn manifest(&self) -> Manifest {
+    pub fn manifest(&self) -> Manifest {
         let order: Vec<usize> = places(&self.wiring.order, self.services.len());
         let mut needs: Vec<IndexMap<ServiceName, Dependency>> =
             vec![IndexMap::new(); self.services.len()];
@@ -175,7 +175,7 @@ impl Draft {
         }))
     }
 
-    fn selection(&self, picks: &[usize]) -> Vec<Selector> {
+    pub fn selection(&self, picks: &[usize]) -> Vec<Selector> {
         let picked = picks.iter().map(|pick| pick % self.services.len());
         let present = picked.filter(|i| self.is_present[*i]);
         present
@@ -277,6 +277,17 @@ pub fn lives() -> impl Strategy<Value = Life> {
             }
         },
     )
+}
+
+/// Services that do as they should, and no orders.
+pub fn life_without_scripts() -> impl Strategy<Value = Life> {
+    lives().prop_map(|mut life| {
+        for spec in &mut life.specs {
+            spec.scripts.clear();
+        }
+        life.deeds.clear();
+        life
+    })
 }
 
 fn spec() -> impl Strategy<Value = Spec> {
@@ -428,7 +439,7 @@ fn deed() -> impl Strategy<Value = Deed> {
     ]
 }
 
-fn edit() -> impl Strategy<Value = Edit> {
+pub fn edit() -> impl Strategy<Value = Edit> {
     let index = || 0..MOST_SERVICES;
     prop_oneof![
         1 => index().prop_map(Edit::Command),

@@ -14,6 +14,8 @@
 mod declare;
 mod fake;
 mod life;
+mod named;
 mod oracle;
+mod plans;
 mod random_lives;
 mod world;

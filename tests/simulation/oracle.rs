@@ -19,6 +19,9 @@ pub type Verdict = Result<(), String>;
 /// How long after KILL a run counts as stuck.
 const KILL_BOUND: Duration = Duration::from_secs(10);
 
+/// How many runs are spawned at a time.
+const SPAWNS_AT_A_TIME: usize = 16;
+
 macro_rules! ensure {
     ($condition:expr, $($text:tt)*) => {
         if !$condition {
@@ -358,6 +361,10 @@ impl Oracle {
                 edge.condition.word()
             );
         }
+        ensure!(
+            self.count_spawning() < SPAWNS_AT_A_TIME,
+            "`{name}` was spawned out of turn"
+        );
         let book = self.book(name)?;
         ensure!(
             book.run.is_none(),
@@ -632,6 +639,12 @@ impl Oracle {
         Ok(())
     }
 
+    fn count_spawning(&self) -> usize {
+        let runs = self.books.values().filter_map(|book| book.run.as_ref());
+        runs.filter(|run| run.starts.is_none() && run.is_untouched())
+            .count()
+    }
+
     /// What a service that may start is while it has not.
     fn waiting_or_blocked(&self, name: &ServiceName) -> StateWord {
         let needs = &self.books[name].declaration.depends_on;
@@ -642,8 +655,13 @@ impl Oracle {
             return StateWord::Blocked;
         }
         if needs.iter().all(|(d, edge)| self.holds(d, edge.condition)) {
-            // It should have been spawned: no state fits.
-            return StateWord::Starting;
+            // Unless it waits for its turn, it should have been spawned: no state fits.
+            let may_spawn = self.count_spawning() < SPAWNS_AT_A_TIME;
+            return if may_spawn {
+                StateWord::Starting
+            } else {
+                StateWord::Waiting
+            };
         }
         StateWord::Waiting
     }

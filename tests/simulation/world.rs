@@ -96,7 +96,7 @@ impl World {
         let declared = (order != Order::Down).then(|| self.manifest.clone());
         let plan = self.plan(order, selection)?;
         self.oracle.ordered(declared.as_ref(), &plan, self.now);
-        self.call(format!("{order:?} {selection:?}"), |project, now| {
+        self.call(&format!("{order:?} {selection:?}"), |project, now| {
             project.apply(declared.as_ref(), &plan, now)
         })?;
         for step in plan.waves.iter().flatten() {
@@ -177,9 +177,14 @@ impl World {
         picked.cloned().map(Selector::Service).collect()
     }
 
+    /// How often something was done, as the trace tells it.
+    pub fn count(&self, what: &str) -> usize {
+        self.trace.iter().filter(|line| line.contains(what)).count()
+    }
+
     pub fn hurry(&mut self) -> Verdict {
         self.oracle.hurried();
-        self.call("hurry".into(), Project::hurry)
+        self.call("hurry", Project::hurry)
     }
 
     /// Lets `span` pass.
@@ -279,7 +284,7 @@ impl World {
         };
         if is_deadline {
             self.now = self.now.max(deadline.unwrap_or_default());
-            return self.call("deadline".into(), Project::handle_deadline);
+            return self.call("deadline", Project::handle_deadline);
         }
         let Some(((at, _), happening)) = self.queue.pop_first() else {
             return Ok(());
@@ -291,16 +296,16 @@ impl World {
                 let aftermath = fake.happen(due);
                 self.enqueue(run, aftermath)
             }
-            Happening::Told(event) => self.tell(event),
+            Happening::Told(event) => self.tell(&event),
         }
     }
 
-    fn tell(&mut self, event: Event) -> Verdict {
-        self.deliver(&event)?;
+    fn tell(&mut self, event: &Event) -> Verdict {
+        self.deliver(event)?;
         if self.dice.roll(8) == 0 {
             // Doubled: the second one comes to nothing that anybody would do.
             let spawned = self.spawned.len() + self.signalled.len();
-            self.deliver(&event)?;
+            self.deliver(event)?;
             ensure!(
                 spawned == self.spawned.len() + self.signalled.len(),
                 "P7: a doubled {event:?} had effects"
@@ -313,7 +318,7 @@ impl World {
         let is_present = self.oracle.told(event, self.now);
         let before = (!is_present).then(|| views(&self.project));
         let told = event.clone();
-        self.call(format!("{event:?}"), |project, now| {
+        self.call(&format!("{event:?}"), |project, now| {
             project.handle(told, now)
         })?;
         if let Some(before) = before {
@@ -364,7 +369,7 @@ impl World {
 
     fn call(
         &mut self,
-        what: String,
+        what: &str,
         act: impl FnOnce(&mut Project, Moment) -> Vec<Effect>,
     ) -> Verdict {
         self.steps += 1;
