@@ -48,6 +48,8 @@ impl Change {
                 key if NO_CHANGE.contains(&key) => {}
                 "env" => compare_environments(old, new, &mut change.process),
                 "ready" => compare(key, old, new, &mut change.readiness),
+                // Its parts make sense together only.
+                "cleanup" => change.supervision.push(key.into()),
                 key if SUPERVISION.contains(&key) => {
                     compare(key, old, new, &mut change.supervision);
                 }
@@ -150,5 +152,206 @@ fn kind_field(old: &Value, new: &Value) -> String {
         "session".into()
     } else {
         "type".into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::declare::{in_group, name, needs, probed, process};
+    use crate::manifest::model::{
+        Cleanup, Command, Condition, EnvFile, Exit, Kind, Policy, Probe, Signal,
+    };
+
+    type Edit = fn(&mut Service);
+
+    fn edited(edit: Edit) -> (Service, Service) {
+        let mut old = probed("web");
+        old.env.set.insert("PORT".into(), "1".into());
+        let mut new = old.clone();
+        edit(&mut new);
+        (old, new)
+    }
+
+    fn fields_of(edit: Edit) -> Vec<String> {
+        let (old, new) = edited(edit);
+        let change = Change::between(&old, &new);
+        change.fields().map(ToString::to_string).collect()
+    }
+
+    /// Each edit with the names that people see, by what it asks for.
+    const PROCESS: [(Edit, &[&str]); 10] = [
+        (|s| s.command = Command::Shell("x".into()), &["command"]),
+        (|s| s.working_dir = PathBuf::from("/tmp"), &["working_dir"]),
+        (|s| s.umask = Some(0o77), &["umask"]),
+        (|s| s.kind = Kind::Task, &["type"]),
+        (
+            |s| s.env.set = [("A".into(), "1".into())].into(),
+            &["env.A", "env.PORT"],
+        ),
+        (
+            |s| s.env.set = [("PORT".into(), "2".into())].into(),
+            &["env.PORT"],
+        ),
+        (
+            |s| s.env.inherited = [("TERM".into(), "x".into())].into(),
+            &["env_inherit.TERM"],
+        ),
+        (|s| s.env.files = vec![file()], &["env_files"]),
+        (|s| s.env.unset = vec!["LANG".into()], &["env_unset"]),
+        (
+            |s| {
+                s.kind = Kind::Tmux {
+                    session: "x".into(),
+                }
+            },
+            &["type"],
+        ),
+    ];
+    const READINESS: [(Edit, &[&str]); 4] = [
+        (|s| s.ready = None, &["ready"]),
+        (|s| ready(s).timeout = None, &["ready.timeout"]),
+        (|s| ready(s).interval = Duration::ZERO, &["ready.interval"]),
+        (
+            |s| ready(s).probe = Probe::File { path: "/x".into() },
+            &["ready"],
+        ),
+    ];
+    const SUPERVISION: [(Edit, &[&str]); 9] = [
+        (|s| s.restart.delay = Duration::ZERO, &["restart.delay"]),
+        (|s| s.restart.policy = Policy::Never, &["restart.policy"]),
+        (|s| s.stop.signal = Signal(2), &["stop.signal"]),
+        (|s| s.stop.timeout = Duration::ZERO, &["stop.timeout"]),
+        (|s| s.success_exit = vec![Exit::Code(3)], &["success_exit"]),
+        (
+            |s| {
+                s.cleanup = Cleanup::TmuxPrefix {
+                    prefix: "x".into(),
+                    exact: false,
+                }
+            },
+            &["cleanup"],
+        ),
+        (|s| s.log.keep = 1, &["log.keep"]),
+        (|s| *s = in_group(s.clone(), "core"), &["groups"]),
+        (
+            |s| *s = needs(s.clone(), "db", Condition::Ready),
+            &["depends_on.db"],
+        ),
+    ];
+    const NOTHING: [Edit; 3] = [
+        |_| {},
+        |s| s.description = Some("the web".into()),
+        |s| s.env.base = [("PATH".into(), "/bin".into())].into(),
+    ];
+
+    fn file() -> EnvFile {
+        EnvFile {
+            path: PathBuf::from("/x"),
+            required: true,
+        }
+    }
+
+    fn ready(service: &mut Service) -> &mut crate::manifest::model::Ready {
+        service.ready.as_mut().unwrap()
+    }
+
+    #[test]
+    fn each_field_is_named_as_the_manifest_names_it() {
+        let all = PROCESS.iter().chain(&READINESS).chain(&SUPERVISION);
+        for (edit, names) in all {
+            assert_eq!(fields_of(*edit), *names);
+        }
+    }
+
+    #[test]
+    fn what_made_the_process_needs_a_new_one() {
+        let needs_restart = |edit: Edit, is_ready| {
+            let (old, new) = edited(edit);
+            Change::between(&old, &new).needs_restart(is_ready)
+        };
+        for (edit, names) in PROCESS {
+            assert!(needs_restart(edit, true), "{names:?}");
+        }
+        for (edit, names) in READINESS {
+            assert!(!needs_restart(edit, true), "{names:?}");
+            assert!(needs_restart(edit, false), "{names:?}");
+        }
+        for (edit, names) in SUPERVISION {
+            assert!(!needs_restart(edit, false), "{names:?}");
+        }
+    }
+
+    #[test]
+    fn a_description_and_another_terminal_are_no_change() {
+        for edit in NOTHING {
+            let (old, new) = edited(edit);
+            assert!(Change::between(&old, &new).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_session_has_its_own_name() {
+        let tmux = |session: &str| Service {
+            kind: Kind::Tmux {
+                session: session.into(),
+            },
+            ..process("web")
+        };
+        let change = Change::between(&tmux("a"), &tmux("b"));
+        assert_eq!(change.fields().collect::<Vec<_>>(), ["session"]);
+        assert!(change.needs_restart(true));
+    }
+
+    #[test]
+    fn what_is_taken_over_is_what_needs_no_new_run() {
+        for is_ready in [false, true] {
+            let all = PROCESS.iter().chain(&READINESS).chain(&SUPERVISION);
+            for (edit, names) in all {
+                let (old, new) = edited(*edit);
+                let kept = take_over(&old, &new, is_ready);
+                if Change::between(&old, &new).needs_restart(is_ready) {
+                    assert_eq!(kept, old, "{names:?}");
+                } else {
+                    assert_eq!(kept, new, "{names:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_description_is_taken_over_and_the_base_environment_is_not() {
+        let (old, new) = edited(NOTHING[1]);
+        assert_eq!(take_over(&old, &new, true), new);
+        let (old, new) = edited(NOTHING[2]);
+        assert_eq!(take_over(&old, &new, true), old);
+    }
+
+    /// A field that the model gains must be sorted here too.
+    #[test]
+    fn every_field_of_a_service_is_sorted() {
+        let known = [
+            "name",
+            "description",
+            "type",
+            "command",
+            "working_dir",
+            "umask",
+            "env",
+            "groups",
+            "depends_on",
+            "ready",
+            "restart",
+            "stop",
+            "success_exit",
+            "cleanup",
+            "log",
+        ];
+        let fields = fields(&process("web"));
+        assert_eq!(fields.keys().collect::<Vec<_>>(), known);
+        assert_eq!(fields["name"], name("web").as_str());
     }
 }

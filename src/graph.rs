@@ -203,3 +203,119 @@ impl Graph {
         waves
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::declare::{manifest, name, needs, process};
+
+    /// A manifest from lines such as `web: db cache`.
+    fn declared(lines: &[&str]) -> Manifest {
+        manifest(lines.iter().map(|line| {
+            let (service, needed) = line.split_once(':').unwrap();
+            needed
+                .split_whitespace()
+                .fold(process(service), |service, needed| {
+                    needs(service, needed, Condition::Ready)
+                })
+        }))
+    }
+
+    fn graph(lines: &[&str]) -> Graph {
+        Graph::new(&declared(lines)).unwrap()
+    }
+
+    fn set(names: &[&str]) -> BTreeSet<ServiceName> {
+        names.iter().map(|text| name(text)).collect()
+    }
+
+    fn waves(graph: &Graph, subset: &[&str]) -> Vec<Vec<String>> {
+        let waves = graph.waves(&set(subset));
+        let text = |wave: Vec<ServiceName>| wave.iter().map(ToString::to_string).collect();
+        waves.into_iter().map(text).collect()
+    }
+
+    const DIAMOND: [&str; 5] = [
+        "top: left right",
+        "left: base",
+        "right: base",
+        "base:",
+        "lone:",
+    ];
+
+    #[test]
+    fn closures_hold_the_names_themselves_and_all_beyond() {
+        let graph = graph(&DIAMOND);
+        assert_eq!(
+            graph.dependencies_of(&[name("left")]),
+            set(&["left", "base"])
+        );
+        assert_eq!(graph.dependents_of(&[name("left")]), set(&["left", "top"]));
+        assert_eq!(
+            graph.dependents_of(&[name("base")]),
+            set(&["base", "left", "right", "top"])
+        );
+        assert_eq!(graph.dependencies_of(&[name("lone")]), set(&["lone"]));
+        assert_eq!(graph.dependencies_of(&[name("unknown")]), set(&[]));
+        assert_eq!(
+            graph.direct_dependencies(&name("top")),
+            [&name("left"), &name("right")]
+        );
+        assert_eq!(
+            graph.direct_dependents(&name("base")),
+            [&name("left"), &name("right")]
+        );
+    }
+
+    #[test]
+    fn waves_are_levels_in_the_order_of_the_manifest() {
+        let graph = graph(&DIAMOND);
+        let all = waves(&graph, &["top", "left", "right", "base", "lone"]);
+        assert_eq!(
+            all,
+            [vec!["base", "lone"], vec!["left", "right"], vec!["top"]]
+        );
+    }
+
+    #[test]
+    fn waves_of_a_part_keep_the_order_that_goes_through_the_rest() {
+        assert_eq!(
+            waves(&graph(&DIAMOND), &["top", "base"]),
+            [["base"], ["top"]]
+        );
+    }
+
+    #[test]
+    fn edges_come_as_they_were_declared() {
+        let edges = graph(&["web: db cache", "db:", "cache: db"]).edges();
+        let pairs: Vec<(&str, &str)> = edges
+            .iter()
+            .map(|edge| (edge.dependent.as_str(), edge.dependency.as_str()))
+            .collect();
+        assert_eq!(pairs, [("web", "db"), ("web", "cache"), ("cache", "db")]);
+        assert_eq!(edges[0].condition, Condition::Ready);
+    }
+
+    #[test]
+    fn a_cycle_is_told_as_a_path() {
+        let cycle = Graph::new(&declared(&["a: b", "b: c", "c: a b", "d: a"])).unwrap_err();
+        assert_eq!(cycle.edges.len(), 2);
+        assert_eq!(
+            cycle.to_string(),
+            "services depend on each other: `b` -> `c` -> `b`"
+        );
+        let own = Graph::new(&declared(&["a: a"])).unwrap_err();
+        assert_eq!(own.to_string(), "services depend on each other: `a` -> `a`");
+    }
+
+    #[test]
+    fn declarations_of_several_manifests_may_hold_cycles_and_unknown_names() {
+        let mixed = declared(&["a: b", "b: a", "c: b", "d: unknown", "e:"]);
+        let graph = Graph::of_declarations(mixed.services.values());
+        assert_eq!(
+            waves(&graph, &["a", "b", "c", "d", "e"]),
+            [vec!["d", "e"], vec!["a", "b", "c"]]
+        );
+        assert_eq!(graph.dependencies_of(&[name("c")]), set(&["a", "b", "c"]));
+    }
+}

@@ -12,8 +12,8 @@ use crate::oracle::Verdict;
 /// Enough to catch each of the mistakes that were made on purpose, in a few seconds.
 const LIVES: u64 = 1_000;
 
-/// The most attempts to make a broken life smaller.
-const MOST_SHRINKS: usize = 3_000;
+/// The most attempts to make a broken life smaller, unless `PROPTEST_MAX_SHRINK_ITERS` says less.
+const MOST_SHRINKS: u32 = 3_000;
 
 #[test]
 fn no_life_breaks_a_rule() {
@@ -43,9 +43,10 @@ fn live(seed: u64) {
         return;
     };
     let mut smallest = tree.current();
+    let most = MOST_SHRINKS.min(Config::default().max_shrink_iters());
     let mut shrinks = 0;
     let mut is_smaller = tree.simplify();
-    while is_smaller && shrinks < MOST_SHRINKS {
+    while is_smaller && shrinks < most {
         shrinks += 1;
         let life = tree.current();
         is_smaller = match try_live(&life) {
