@@ -74,21 +74,29 @@ impl Project {
         held
     }
 
-    /// The services that hold up the stop of `name`.
+    /// The nearest services that hold up the stop of `name`, in the order of the manifest.
     pub(super) fn holders_of(&self, name: &ServiceName) -> Vec<ServiceName> {
         if self.is_hurried {
             return Vec::new();
         }
-        self.nodes
-            .iter()
-            .filter(|(_, node)| holds_others(node))
-            .filter(|(_, node)| {
-                let mut needs = BTreeSet::new();
-                self.collect_needs(node, &mut needs);
-                needs.contains(name)
-            })
-            .map(|(holder, _)| holder.clone())
-            .collect()
+        let mut holders = BTreeSet::new();
+        let mut seen = BTreeSet::from([name]);
+        let mut open = vec![name];
+        while let Some(needed) = open.pop() {
+            for (index, (dependent, node)) in self.nodes.iter().enumerate() {
+                if !node.declaration.depends_on.contains_key(needed) || !seen.insert(dependent) {
+                    continue;
+                }
+                if holds_others(node) {
+                    holders.insert(index);
+                } else if passes_order_on(node) {
+                    open.push(dependent);
+                }
+            }
+        }
+        let names = self.nodes.keys().enumerate();
+        let names = names.filter(|(index, _)| holders.contains(index));
+        names.map(|(_, name)| name.clone()).collect()
     }
 
     /// Adds all that `node` needs, directly or through others. What is in `needs` already is not
@@ -100,13 +108,7 @@ impl Project {
                 if !needs.insert(name.clone()) {
                     continue;
                 }
-                // Nobody has waited for what was never ordered up under its present declaration,
-                // so nothing goes through it; and its edges may not fit the others'.
-                if let Some(next) = self.nodes.get(name)
-                    && next.state != State::Down(Why::NotStarted)
-                {
-                    open.push(next);
-                }
+                open.extend(self.nodes.get(name).filter(|next| passes_order_on(next)));
             }
         }
     }
@@ -229,24 +231,44 @@ impl Project {
     /// Tells whose view changed: those that changed, and those that wait for them.
     pub(super) fn announce(&self, outcome: &mut Outcome) {
         let changed = &outcome.changed;
-        let names: BTreeSet<ServiceName> = self
+        if changed.is_empty() {
+            return;
+        }
+        let waits_for_changed = |node: &Node| {
+            let mut needs = node.declaration.depends_on.keys();
+            node.state == State::Waiting && needs.any(|name| changed.contains(name))
+        };
+        let waiters = self
             .nodes
             .iter()
-            .filter(|(_, node)| match &node.state {
-                State::Waiting => node
-                    .declaration
-                    .depends_on
-                    .keys()
-                    .any(|name| changed.contains(name)),
-                // Whom it waits for in order to stop.
-                _ => node.is_running() && node.is_going() && !changed.is_empty(),
-            })
-            .map(|(name, _)| name.clone())
-            .chain(changed.iter().cloned())
-            .collect();
+            .filter(|(_, node)| waits_for_changed(node))
+            .map(|(name, _)| name.clone());
+        let mut names: BTreeSet<ServiceName> = changed.iter().cloned().chain(waiters).collect();
+        names.extend(self.may_be_held_by(changed));
         outcome
             .effects
             .extend(names.into_iter().map(Effect::Announce));
+    }
+
+    /// The services that have to go of which `names` may be the nearest holders.
+    fn may_be_held_by(&self, names: &BTreeSet<ServiceName>) -> BTreeSet<ServiceName> {
+        let mut held = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut open: Vec<&Node> = names.iter().filter_map(|n| self.nodes.get(n)).collect();
+        while let Some(node) = open.pop() {
+            for name in node.declaration.depends_on.keys() {
+                let Some(next) = self.nodes.get(name).filter(|_| seen.insert(name)) else {
+                    continue;
+                };
+                if next.is_running() && next.is_going() {
+                    held.insert(name.clone());
+                }
+                if !holds_others(next) {
+                    open.push(next);
+                }
+            }
+        }
+        held
     }
 }
 
@@ -254,6 +276,12 @@ impl Project {
 /// be done for it, and one that stays does not hold up what goes.
 fn holds_others(node: &Node) -> bool {
     node.is_going() && !node.is_stuck()
+}
+
+/// Whether what needs `node` needs in turn what `node` needs. Nobody has waited for what was never
+/// ordered up under its present declaration; and its edges may not fit the others'.
+fn passes_order_on(node: &Node) -> bool {
+    node.state != State::Down(Why::NotStarted)
 }
 
 fn holds_if(condition: bool) -> Standing {

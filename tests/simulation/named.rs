@@ -72,7 +72,7 @@ fn starts_go_up_the_chain_and_stops_down() -> Verdict {
     world.rest()?;
     assert_eq!(names(&world.spawned), ["db", "api", "web"]);
     world.order(Order::Down, &[], &chain())?;
-    assert_eq!(reason(&world, "db"), "is stopped after `web`, `api`");
+    assert_eq!(reason(&world, "db"), "is stopped after `api`");
     world.down()?;
     assert_eq!(names(&world.signalled), ["web", "api", "db"]);
     Ok(())
