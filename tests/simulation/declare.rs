@@ -11,16 +11,16 @@ use baudbot::manifest::model::{
     Probe, Ready, Restart, Service, Signal, Stop, TmuxServer,
 };
 
-pub fn name(text: &str) -> ServiceName {
+pub(crate) fn name(text: &str) -> ServiceName {
     ServiceName::new(text).expect("a name")
 }
 
-pub fn group(text: &str) -> GroupName {
+pub(crate) fn group(text: &str) -> GroupName {
     GroupName::new(text).expect("a name")
 }
 
 /// A process that is ready once started and is restarted after a second, ten times at most.
-pub fn process(text: &str) -> Service {
+pub(crate) fn process(text: &str) -> Service {
     Service {
         name: name(text),
         description: None,
@@ -56,7 +56,7 @@ pub fn process(text: &str) -> Service {
 }
 
 /// A task that is not restarted.
-pub fn task(text: &str) -> Service {
+pub(crate) fn task(text: &str) -> Service {
     let mut service = process(text);
     service.kind = Kind::Task;
     service.restart.policy = Policy::Never;
@@ -64,7 +64,7 @@ pub fn task(text: &str) -> Service {
 }
 
 /// A process with a readiness probe that has 30 s.
-pub fn probed(text: &str) -> Service {
+pub(crate) fn probed(text: &str) -> Service {
     Service {
         ready: Some(Ready {
             probe: Probe::Tcp {
@@ -78,20 +78,20 @@ pub fn probed(text: &str) -> Service {
     }
 }
 
-pub fn needs(mut service: Service, dependency: &str, condition: Condition) -> Service {
+pub(crate) fn needs(mut service: Service, dependency: &str, condition: Condition) -> Service {
     service
         .depends_on
         .insert(name(dependency), Dependency { condition });
     service
 }
 
-pub fn in_group(mut service: Service, text: &str) -> Service {
+pub(crate) fn in_group(mut service: Service, text: &str) -> Service {
     service.groups.push(group(text));
     service
 }
 
 /// The services in this order; the groups that they name.
-pub fn manifest(services: impl IntoIterator<Item = Service>) -> Manifest {
+pub(crate) fn manifest(services: impl IntoIterator<Item = Service>) -> Manifest {
     let services: IndexMap<ServiceName, Service> = services
         .into_iter()
         .map(|service| (service.name.clone(), service))

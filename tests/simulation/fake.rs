@@ -8,23 +8,23 @@ use baudbot::manifest::model::{Exit, Signal};
 
 /// What one run of a service does. Times are milliseconds.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Script {
+pub(crate) struct Script {
     /// How long the shell takes to answer.
-    pub answer_after: u64,
-    pub answer: Answer,
+    pub(crate) answer_after: u64,
+    pub(crate) answer: Answer,
     /// From the answer; `None`: never.
-    pub ready_after: Option<u64>,
+    pub(crate) ready_after: Option<u64>,
     /// From the answer, by itself; `None`: never.
-    pub ends_after: Option<(u64, Ended)>,
+    pub(crate) ends_after: Option<(u64, Ended)>,
     /// How long the leader takes after the stop signal; `None`: it ignores it.
-    pub heeds_term_after: Option<u64>,
+    pub(crate) heeds_term_after: Option<u64>,
     /// What the leader leaves behind.
-    pub stragglers: Stragglers,
-    pub on_kill: OnKill,
+    pub(crate) stragglers: Stragglers,
+    pub(crate) on_kill: OnKill,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum Answer {
     Spawned,
     /// The command is executed even if a stop comes first.
     SpawnedStubbornly,
@@ -33,7 +33,7 @@ pub enum Answer {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stragglers {
+pub(crate) enum Stragglers {
     None,
     /// They heed the stop signal after this time.
     Heed(u64),
@@ -42,7 +42,7 @@ pub enum Stragglers {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnKill {
+pub(crate) enum OnKill {
     /// All end after this time.
     Dies(u64),
     /// They are reported as survivors and end after this time all the same.
@@ -55,7 +55,7 @@ pub enum OnKill {
 
 impl Script {
     /// Starts at once, is ready at once, runs until it is told to stop, and then does.
-    pub fn well() -> Self {
+    pub(crate) fn well() -> Self {
         Self {
             answer_after: 1,
             answer: Answer::Spawned,
@@ -68,7 +68,7 @@ impl Script {
     }
 
     /// Starts at once and ends at once.
-    pub fn ends(code: i32) -> Self {
+    pub(crate) fn ends(code: i32) -> Self {
         Self {
             ends_after: Some((1, Ended::Exit(Exit::Code(code)))),
             ..Self::well()
@@ -78,7 +78,7 @@ impl Script {
 
 /// What is due to happen to a fake process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Due {
+pub(crate) enum Due {
     Answer,
     Ready,
     LeaderEnds(Ended),
@@ -89,9 +89,9 @@ pub enum Due {
 
 /// A fake process: the truth, of which the machine hears with some delay.
 #[derive(Debug, Clone)]
-pub struct Fake {
-    pub service: ServiceName,
-    pub run: RunId,
+pub(crate) struct Fake {
+    pub(crate) service: ServiceName,
+    pub(crate) run: RunId,
     script: Script,
     phase: Phase,
     is_terminated: bool,
@@ -108,9 +108,9 @@ enum Phase {
 
 /// What comes of something: what is to be told, and what is due later.
 #[derive(Debug, Default)]
-pub struct Aftermath {
-    pub told: Vec<RunEvent>,
-    pub due: Vec<(Duration, Due)>,
+pub(crate) struct Aftermath {
+    pub(crate) told: Vec<RunEvent>,
+    pub(crate) due: Vec<(Duration, Due)>,
 }
 
 impl Aftermath {
@@ -121,7 +121,7 @@ impl Aftermath {
 
 impl Fake {
     /// The shell was asked to spawn.
-    pub fn ask(service: ServiceName, run: RunId, script: Script) -> (Self, Aftermath) {
+    pub(crate) fn ask(service: ServiceName, run: RunId, script: Script) -> (Self, Aftermath) {
         let mut aftermath = Aftermath::default();
         aftermath.later(script.answer_after, Due::Answer);
         let fake = Self {
@@ -136,24 +136,24 @@ impl Fake {
     }
 
     /// Whether a process of it lives.
-    pub fn is_alive(&self) -> bool {
+    pub(crate) fn is_alive(&self) -> bool {
         matches!(self.phase, Phase::Runs | Phase::StragglersOnly)
     }
 
     /// Whether nothing will ever end it.
-    pub fn is_immortal(&self) -> bool {
+    pub(crate) fn is_immortal(&self) -> bool {
         let is_out_of_reach = matches!(self.script.on_kill, OnKill::Survives | OnKill::Silence);
         self.is_alive() && self.is_killed && is_out_of_reach
     }
 
-    pub fn terminate(&mut self) -> Aftermath {
+    pub(crate) fn terminate(&mut self) -> Aftermath {
         self.is_terminated = true;
         let mut aftermath = Aftermath::default();
         self.react(&mut aftermath);
         aftermath
     }
 
-    pub fn kill(&mut self) -> Aftermath {
+    pub(crate) fn kill(&mut self) -> Aftermath {
         self.is_killed = true;
         let mut aftermath = Aftermath::default();
         self.react(&mut aftermath);
@@ -189,7 +189,7 @@ impl Fake {
         }
     }
 
-    pub fn happen(&mut self, due: Due) -> Aftermath {
+    pub(crate) fn happen(&mut self, due: Due) -> Aftermath {
         let mut aftermath = Aftermath::default();
         match (due, self.phase) {
             (Due::Answer, Phase::Asked) => self.answer(&mut aftermath),

@@ -25,47 +25,47 @@ use crate::world::World;
 const MOST_SERVICES: usize = 7;
 
 #[derive(Debug, Clone)]
-pub struct Life {
-    pub specs: Vec<Spec>,
-    pub wiring: Wiring,
-    pub deeds: Vec<(Wait, Deed)>,
+pub(crate) struct Life {
+    pub(crate) specs: Vec<Spec>,
+    pub(crate) wiring: Wiring,
+    pub(crate) deeds: Vec<(Wait, Deed)>,
     /// How long an event is on its way, in milliseconds.
-    pub latency: u64,
-    pub noise: u64,
+    pub(crate) latency: u64,
+    pub(crate) noise: u64,
 }
 
 /// A service: how it is declared, but for its dependencies, and what its runs do.
 #[derive(Debug, Clone)]
-pub struct Spec {
-    pub is_task: bool,
+pub(crate) struct Spec {
+    pub(crate) is_task: bool,
     /// Readiness by a probe, with this timeout in milliseconds.
-    pub probe: Option<Option<u64>>,
-    pub restart: Restart,
-    pub stop_timeout: u64,
-    pub success_exit: Vec<Exit>,
-    pub scripts: Vec<Script>,
+    pub(crate) probe: Option<Option<u64>>,
+    pub(crate) restart: Restart,
+    pub(crate) stop_timeout: u64,
+    pub(crate) success_exit: Vec<Exit>,
+    pub(crate) scripts: Vec<Script>,
 }
 
 /// Who needs whom.
 #[derive(Debug, Clone)]
-pub struct Wiring {
+pub(crate) struct Wiring {
     /// Each service may need those that come before it here.
-    pub order: Vec<usize>,
+    pub(crate) order: Vec<usize>,
     /// For each place in `order` the distance to the needed place, and the condition.
-    pub edges: Vec<(usize, usize, Condition)>,
+    pub(crate) edges: Vec<(usize, usize, Condition)>,
     /// The order of the manifest.
-    pub written: Vec<usize>,
+    pub(crate) written: Vec<usize>,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub enum Wait {
+pub(crate) enum Wait {
     No,
     Milliseconds(u64),
     Rest,
 }
 
 #[derive(Debug, Clone)]
-pub enum Deed {
+pub(crate) enum Deed {
     Up(Vec<Edit>, Vec<usize>),
     Restart(Vec<Edit>, Vec<usize>),
     Down(Vec<usize>),
@@ -74,7 +74,7 @@ pub enum Deed {
 
 /// What people do to a manifest between two orders.
 #[derive(Debug, Clone)]
-pub enum Edit {
+pub(crate) enum Edit {
     Command(usize),
     Environment(usize),
     Description(usize),
@@ -90,7 +90,7 @@ pub enum Edit {
 }
 
 /// The manifest as it is edited.
-pub struct Draft {
+pub(crate) struct Draft {
     services: Vec<Service>,
     is_present: Vec<bool>,
     wiring: Wiring,
@@ -102,7 +102,7 @@ fn service_name(index: usize) -> ServiceName {
 }
 
 impl Draft {
-    pub fn new(life: &Life) -> Self {
+    pub(crate) fn new(life: &Life) -> Self {
         let services: Vec<Service> = (0..)
             .zip(&life.specs)
             .map(|(i, s)| declared(i, s))
@@ -115,7 +115,7 @@ impl Draft {
         }
     }
 
-    pub fn edit(&mut self, edit: &Edit) {
+    pub(crate) fn edit(&mut self, edit: &Edit) {
         self.edits += 1;
         let number = self.edits.to_string();
         let count = self.services.len();
@@ -150,7 +150,7 @@ impl Draft {
         }
     }
 
-    pub fn manifest(&self) -> Manifest {
+    pub(crate) fn manifest(&self) -> Manifest {
         let order: Vec<usize> = places(&self.wiring.order, self.services.len());
         let mut needs: Vec<IndexMap<ServiceName, Dependency>> =
             vec![IndexMap::new(); self.services.len()];
@@ -175,7 +175,7 @@ impl Draft {
         }))
     }
 
-    pub fn selection(&self, picks: &[usize]) -> Vec<Selector> {
+    pub(crate) fn selection(&self, picks: &[usize]) -> Vec<Selector> {
         let picked = picks.iter().map(|pick| pick % self.services.len());
         let present = picked.filter(|i| self.is_present[*i]);
         present
@@ -216,7 +216,7 @@ fn ready(probe: Option<Option<u64>>) -> Option<Ready> {
 
 impl Life {
     /// Lives it. What it breaks comes with the trace of all that happened.
-    pub fn live(&self) -> Verdict {
+    pub(crate) fn live(&self) -> Verdict {
         let mut draft = Draft::new(self);
         let scripts: BTreeMap<ServiceName, Vec<Script>> = (0..)
             .zip(&self.specs)
@@ -261,7 +261,7 @@ impl Life {
     }
 }
 
-pub fn lives() -> impl Strategy<Value = Life> {
+pub(crate) fn lives() -> impl Strategy<Value = Life> {
     let specs = prop::collection::vec(spec(), 1..=MOST_SERVICES);
     let deeds = prop::collection::vec((wait(), deed()), 0..8);
     let latency = select(vec![0_u64, 0, 1, 20]);
@@ -280,7 +280,7 @@ pub fn lives() -> impl Strategy<Value = Life> {
 }
 
 /// Services that do as they should, and no orders.
-pub fn life_without_scripts() -> impl Strategy<Value = Life> {
+pub(crate) fn life_without_scripts() -> impl Strategy<Value = Life> {
     lives().prop_map(|mut life| {
         for spec in &mut life.specs {
             spec.scripts.clear();
@@ -439,7 +439,7 @@ fn deed() -> impl Strategy<Value = Deed> {
     ]
 }
 
-pub fn edit() -> impl Strategy<Value = Edit> {
+pub(crate) fn edit() -> impl Strategy<Value = Edit> {
     let index = || 0..MOST_SERVICES;
     prop_oneof![
         1 => index().prop_map(Edit::Command),

@@ -5,12 +5,6 @@
 //! its seed, shrunk, and with the trace of all that happened; `BAUDBOT_LIFE=SEED` lives that one
 //! life only. What was broken once stands in `named`.
 
-#![expect(
-    unreachable_pub,
-    missing_docs,
-    reason = "a test binary has no readers outside"
-)]
-
 mod declare;
 mod fake;
 mod life;

@@ -130,7 +130,7 @@ fn an_edit_touches_what_it_changes_and_says_which_fields_but_never_their_values(
         jobs.description = Some("does the jobs".into());
     });
     let after = with(after, "lone", |lone| {
-        lone.description = Some("alone".into())
+        lone.description = Some("alone".into());
     });
     assert_eq!(
         next_plan(&shop(), &[], Order::Up, &[], &after),

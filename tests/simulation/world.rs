@@ -20,15 +20,15 @@ const MOST_STEPS: usize = 20_000;
 
 /// Numbers at random, the same for the same seed (SplitMix64).
 #[derive(Debug, Clone)]
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// A number below `sides`.
-    pub fn roll(&mut self, sides: u64) -> u64 {
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -42,14 +42,14 @@ enum Happening {
     Told(Event),
 }
 
-pub struct World {
-    pub project: Project,
-    pub now: Moment,
+pub(crate) struct World {
+    pub(crate) project: Project,
+    pub(crate) now: Moment,
     /// What was done, for whoever reads a failure.
-    pub trace: Vec<String>,
+    pub(crate) trace: Vec<String>,
     /// What was spawned and what was signalled first, in order.
-    pub spawned: Vec<ServiceName>,
-    pub signalled: Vec<ServiceName>,
+    pub(crate) spawned: Vec<ServiceName>,
+    pub(crate) signalled: Vec<ServiceName>,
     manifest: Manifest,
     queue: BTreeMap<(Moment, u64), Happening>,
     queued: u64,
@@ -64,7 +64,7 @@ pub struct World {
 impl World {
     /// `scripts`: what the runs of a service do, one after the other; what comes after the last one
     /// goes well. `seed` decides about noise and about what comes first of what comes together.
-    pub fn new(
+    pub(crate) fn new(
         manifest: Manifest,
         scripts: BTreeMap<ServiceName, Vec<Script>>,
         latency: Duration,
@@ -89,7 +89,12 @@ impl World {
     }
 
     /// Gives an order about `manifest` (for `Down`: about what was last brought up).
-    pub fn order(&mut self, order: Order, selection: &[Selector], manifest: &Manifest) -> Verdict {
+    pub(crate) fn order(
+        &mut self,
+        order: Order,
+        selection: &[Selector],
+        manifest: &Manifest,
+    ) -> Verdict {
         if order != Order::Down {
             self.manifest = manifest.clone();
         }
@@ -161,7 +166,7 @@ impl World {
         Ok(())
     }
 
-    pub fn plan(&self, order: Order, selection: &[Selector]) -> Result<Plan, String> {
+    pub(crate) fn plan(&self, order: Order, selection: &[Selector]) -> Result<Plan, String> {
         let graph = Graph::new(&self.manifest).map_err(|cycle| cycle.to_string())?;
         let observed = self.project.observed();
         plan::plan(order, selection, &self.manifest, &graph, &observed)
@@ -169,7 +174,7 @@ impl World {
     }
 
     /// Some of what the project holds, by number.
-    pub fn held(&self, picks: &[usize]) -> Vec<Selector> {
+    pub(crate) fn held(&self, picks: &[usize]) -> Vec<Selector> {
         let held = self.project.services();
         let picked = picks
             .iter()
@@ -178,17 +183,17 @@ impl World {
     }
 
     /// How often something was done, as the trace tells it.
-    pub fn count(&self, what: &str) -> usize {
+    pub(crate) fn count(&self, what: &str) -> usize {
         self.trace.iter().filter(|line| line.contains(what)).count()
     }
 
-    pub fn hurry(&mut self) -> Verdict {
+    pub(crate) fn hurry(&mut self) -> Verdict {
         self.oracle.hurried();
         self.call("hurry", Project::hurry)
     }
 
     /// Lets `span` pass.
-    pub fn pass(&mut self, span: Duration) -> Verdict {
+    pub(crate) fn pass(&mut self, span: Duration) -> Verdict {
         let end = self.now + span;
         while self.next().is_some_and(|at| at <= end) {
             self.proceed()?;
@@ -198,7 +203,7 @@ impl World {
     }
 
     /// Lets time pass until nothing can happen any more.
-    pub fn rest(&mut self) -> Verdict {
+    pub(crate) fn rest(&mut self) -> Verdict {
         while self.next().is_some() {
             self.proceed()?;
         }
@@ -206,7 +211,7 @@ impl World {
     }
 
     /// P4: after `down`, all is down within the time that its parts may take one after the other.
-    pub fn down(&mut self) -> Verdict {
+    pub(crate) fn down(&mut self) -> Verdict {
         let per_service = |service: &ServiceName| {
             let view = self.project.view(service);
             let grace = view.map_or(Duration::ZERO, |view| view.service.stop.timeout);
