@@ -67,6 +67,11 @@ impl StateWord {
         }
     }
 
+    /// Whether a service whose goal is up is as it should be.
+    pub fn is_well(self) -> bool {
+        matches!(self, Self::Ready | Self::Completed)
+    }
+
     /// Whether nothing of the service runs.
     pub fn is_down(self) -> bool {
         match self {

@@ -24,7 +24,8 @@ use super::sessions::Sessions;
 use super::starting::until_handle_over;
 use crate::id::{RunId, ServiceName};
 use crate::machine::{RunEvent, Survivor};
-use crate::sys::census::{Leader, Roots, Why};
+use crate::sys::census::{Roots, Why};
+use crate::sys::identity::Identity;
 use crate::sys::sweep::{self, Limits, Present};
 
 /// The signal that what no manifest gives one is asked with.
@@ -206,17 +207,13 @@ impl Ending {
 fn is_first_asked(why: &Why) -> bool {
     match why {
         Why::Leader | Why::Group(_) => true,
-        Why::Marked(_) | Why::Session(_) | Why::Nested | Why::Child(_) | Why::Orphan(_) => false,
+        Why::Marked(_) | Why::Session(_) | Why::Nested(_) | Why::Child(_) | Why::Orphan(_) => false,
     }
 }
 
-fn add_leaders(roots: &mut Roots, leaders: Vec<Leader>) {
+fn add_leaders(roots: &mut Roots, leaders: Vec<Identity>) {
     for leader in leaders {
-        if !roots
-            .leaders
-            .iter()
-            .any(|known| known.identity == leader.identity)
-        {
+        if !roots.leaders.contains(&leader) {
             roots.leaders.push(leader);
         }
     }

@@ -27,9 +27,6 @@ pub enum ForegroundError {
     /// It could not begin.
     #[error(transparent)]
     Begin(#[from] SupervisorError),
-    /// Its runtime could not be made.
-    #[error("cannot make the event loop")]
-    Runtime(#[source] std::io::Error),
     /// The order was not taken.
     #[error("{0}")]
     Refused(#[from] Refusal),
@@ -40,22 +37,10 @@ pub enum ForegroundError {
 ///
 /// # Errors
 /// What keeps it from beginning. Everything that happens later is in the proof.
-pub fn run_in_foreground(
+pub async fn run_in_foreground(
     project: Project,
     order: &OrderRequest,
-    foreground: &mut dyn Foreground,
-) -> Result<Proof, ForegroundError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(ForegroundError::Runtime)?;
-    runtime.block_on(run(project, order, foreground))
-}
-
-async fn run(
-    project: Project,
-    order: &OrderRequest,
-    foreground: &mut dyn Foreground,
+    foreground: &mut impl Foreground,
 ) -> Result<Proof, ForegroundError> {
     let begun = Supervisor::begin(project, &mut |text: &str| foreground.note(text)).await;
     let (mut supervisor, mut sources, door) = begun?;
@@ -102,7 +87,7 @@ fn summary(status: &Status) -> String {
             .filter(|service| wanted(service.state))
             .count()
     };
-    let well = count(&|state| matches!(state, StateWord::Ready | StateWord::Completed));
+    let well = count(&StateWord::is_well);
     let bad = count(&|state| matches!(state, StateWord::Failed | StateWord::Blocked));
     let total = status.services.len();
     match bad {

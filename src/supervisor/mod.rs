@@ -45,7 +45,7 @@ use output::Output;
 use runs::LiveRun;
 
 pub use background::supervise;
-pub use foreground::{Foreground, run_in_foreground};
+pub use foreground::{Foreground, ForegroundError, run_in_foreground};
 
 /// How many notices a slow client may be behind before it gets a new snapshot instead.
 const NOTICES_KEPT: usize = 1024;
@@ -325,20 +325,37 @@ impl Supervisor {
         self.ledger.append(line)
     }
 
+    /// Nothing is left: the ledger has nothing to tell but which run numbers were used.
+    fn close_ledger(&mut self) {
+        let closed = Ledger {
+            next_run: self.ledger.sum().next_run,
+            ..Ledger::default()
+        };
+        match self.project.begin_ledger(closed) {
+            Ok(ledger) => self.ledger = ledger,
+            // What it tells of is gone, as the next supervisor will find.
+            Err(error) => eprintln!("{error}"),
+        }
+    }
+
     /// Tells whoever listens how it ended, and leaves.
     async fn leave(mut self, door: Door) -> crate::control::protocol::Proof {
         let proof = finish::finish(&mut self).await;
         self.publish(News::Finished(proof.clone()));
         self.outputs.clear();
-        // From here on the next supervisor may begin; whoever connects to us is told to.
+        if proof.is_clean() {
+            self.close_ledger();
+        }
         self.project.remove_runtime_files();
-        // The channel cannot be closed: the door holds its other end.
-        let _ = door.leaving.send(true);
-        drop(self.notices);
-        let _ = tokio::time::timeout(LEAVING_TAKES_AT_MOST, door.server).await;
+        // From here on the next supervisor may begin: nothing of the project is ours any more, and
+        // whoever hears the streams end may rely on it.
         if let Some(lock) = self.lock.take() {
             lock.release();
         }
+        // Nobody listens for it any more only when the server has ended, which is as good.
+        let _ = door.leaving.send(true);
+        drop(self.notices);
+        let _ = tokio::time::timeout(LEAVING_TAKES_AT_MOST, door.server).await;
         proof
     }
 }

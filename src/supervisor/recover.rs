@@ -18,7 +18,7 @@ use crate::graph::Graph;
 use crate::id::ServiceName;
 use crate::record::{Ledger, StartedRun};
 use crate::store::Project;
-use crate::sys::census::{Leader, Owner, Roots};
+use crate::sys::census::{Owner, Roots};
 use crate::sys::identity::boot_id;
 use crate::sys::mark::{Mark, Nesting, ProjectId};
 
@@ -103,10 +103,7 @@ fn ending_of(
     Ending {
         roots: Roots {
             owner: run.is_marked.then_some(Owner::Run(project_id, run.run)),
-            leaders: vec![Leader {
-                identity: identity(&run.leader),
-                is_held: false,
-            }],
+            leaders: vec![identity(&run.leader)],
             spared: spared.to_vec(),
             ..Roots::default()
         },

@@ -60,10 +60,7 @@ impl Supervisor {
             if !view.state.is_settled_up() {
                 return None;
             }
-            is_well &= matches!(
-                view.state,
-                crate::machine::StateWord::Ready | crate::machine::StateWord::Completed
-            );
+            is_well &= view.state.is_well();
         }
         Some(is_well)
     }

@@ -11,7 +11,7 @@ use super::sessions::{Sessions, Tmux};
 use crate::id::RunId;
 use crate::manifest::model::{Cleanup, Service};
 use crate::record::{self, Line, RecordedProcess, StartedRun};
-use crate::sys::census::{Leader, Owner, Roots};
+use crate::sys::census::{Owner, Roots};
 use crate::sys::identity::Identity;
 use crate::sys::mark::Mark;
 use crate::sys::process;
@@ -109,12 +109,7 @@ impl Supervisor {
     /// From what the members of a run are found.
     pub(super) fn roots(&self, id: RunId) -> Roots {
         let run = self.runs.get(&id);
-        let leader = run.and_then(|run| {
-            run.leader.clone().map(|identity| Leader {
-                identity,
-                is_held: run.is_child,
-            })
-        });
+        let leader = run.and_then(|run| run.leader.clone());
         Roots {
             owner: self.nesting.map(|_| Owner::Run(self.project_id, id)),
             leaders: leader.into_iter().collect(),

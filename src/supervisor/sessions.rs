@@ -27,7 +27,6 @@ use crate::machine::{RunEvent, StartFailure};
 use crate::manifest::model::TmuxServer;
 use crate::record;
 use crate::store::Project;
-use crate::sys::census::Leader;
 use crate::sys::identity::Identity;
 use crate::sys::mark::Mark;
 use crate::sys::pane::Gate;
@@ -229,7 +228,7 @@ impl Sessions {
     }
 
     /// The processes in the panes of these sessions.
-    pub(super) async fn pane_processes(&self) -> Result<Vec<Leader>, TmuxError> {
+    pub(super) async fn pane_processes(&self) -> Result<Vec<Identity>, TmuxError> {
         let server = self.tmux.server();
         let mut leaders = Vec::new();
         for session in self.present().await? {
@@ -238,10 +237,7 @@ impl Sessions {
                 if !pane.is_dead
                     && let Ok(Some(identity)) = Identity::of(pane.pid)
                 {
-                    leaders.push(Leader {
-                        identity,
-                        is_held: false,
-                    });
+                    leaders.push(identity);
                 }
             }
         }

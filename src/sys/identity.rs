@@ -10,7 +10,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -241,7 +241,7 @@ impl PidFd {
     /// # Errors
     /// When `poll(2)` fails.
     pub fn is_over(&self) -> io::Result<bool> {
-        wait_any(&[self], Duration::ZERO)
+        wait_all(&[self], Instant::now())
     }
 
     /// How the process ended, once it was reaped by whoever is its parent, on a kernel that tells
@@ -292,17 +292,12 @@ impl PidFdInfo {
         (3 << 30) | ((size_of::<Self>() as libc::c_ulong) << 16) | (0xFF << 8) | 11;
 }
 
-/// Waits until one of the processes is over, at most `limit`; says whether one is. No handles: no
-/// wait.
+/// Waits until all of the processes are over, at most to the deadline; says whether they are.
 ///
 /// # Errors
 /// When `poll(2)` fails.
-pub(crate) fn wait_any(handles: &[&PidFd], limit: Duration) -> io::Result<bool> {
-    if handles.is_empty() {
-        return Ok(false);
-    }
-    let deadline = std::time::Instant::now() + limit;
-    let mut polled: Vec<libc::pollfd> = handles
+pub(crate) fn wait_all(handles: &[&PidFd], deadline: Instant) -> io::Result<bool> {
+    let mut left: Vec<libc::pollfd> = handles
         .iter()
         .map(|handle| libc::pollfd {
             fd: handle.as_raw_fd(),
@@ -310,11 +305,22 @@ pub(crate) fn wait_any(handles: &[&PidFd], limit: Duration) -> io::Result<bool> 
             revents: 0,
         })
         .collect();
+    while !left.is_empty() {
+        if poll(&mut left, deadline)? == 0 {
+            return Ok(false);
+        }
+        left.retain(|polled| polled.revents == 0);
+    }
+    Ok(true)
+}
+
+/// `poll(2)` until the deadline; returns how many descriptors have something to tell.
+fn poll(polled: &mut [libc::pollfd], deadline: Instant) -> io::Result<i32> {
     loop {
-        let left = deadline.saturating_duration_since(std::time::Instant::now());
+        let left = deadline.saturating_duration_since(Instant::now());
         // Rounded up, so that the last wait is not a busy one.
         let milliseconds = i32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
-        // SAFETY: pointer and length describe the vector, which outlives the call.
+        // SAFETY: pointer and length describe the slice, which outlives the call.
         let result = unsafe {
             libc::poll(
                 polled.as_mut_ptr(),
@@ -323,7 +329,7 @@ pub(crate) fn wait_any(handles: &[&PidFd], limit: Duration) -> io::Result<bool> 
             )
         };
         if result >= 0 {
-            return Ok(result > 0);
+            return Ok(result);
         }
         let error = io::Error::last_os_error();
         if error.kind() != io::ErrorKind::Interrupted {

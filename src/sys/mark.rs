@@ -143,11 +143,25 @@ pub struct Nesting {
 }
 
 /// A run as the outer fields name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Link {
     project_upper: u64,
     /// 0: the project itself.
     place: u64,
+}
+
+impl Link {
+    pub(crate) fn of_run(project: ProjectId, run: RunId) -> Self {
+        Self {
+            project_upper: project.upper(),
+            place: place_of(run),
+        }
+    }
+
+    /// Whether it names `project` or one of its runs.
+    pub(crate) fn is_in(self, project: ProjectId) -> bool {
+        self.project_upper == project.upper()
+    }
 }
 
 /// Why no mark can be set here; everything else works without.

@@ -29,6 +29,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use super::census::own_children;
 use super::child::{ChildEnds, Prepared};
 use super::identity::{Exit, Identity};
 use super::mark::Mark;
@@ -145,6 +146,11 @@ fn answered_for() -> MutexGuard<'static, BTreeSet<i32>> {
 /// image of this very process started.
 pub fn answer_for(pid: i32) {
     answered_for().insert(pid);
+}
+
+/// Whether somebody here waits for this child.
+pub(crate) fn is_answered_for(pid: i32) -> bool {
+    answered_for().contains(&pid)
 }
 
 /// A child that is declared as long as this lives.
@@ -301,7 +307,7 @@ pub fn reap_orphans() -> io::Result<Vec<i32>> {
     // Held throughout, so that no child is between its fork and its declaration.
     let declared = answered_for();
     let mut reaped = Vec::new();
-    for pid in children_of(std::process::id().cast_signed())? {
+    for pid in own_children()? {
         if !declared.contains(&pid)
             && matches!(wait_id(pid, libc::WEXITED | libc::WNOHANG), Ok(Some(_)))
         {
@@ -309,11 +315,6 @@ pub fn reap_orphans() -> io::Result<Vec<i32>> {
         }
     }
     Ok(reaped)
-}
-
-/// The children of all threads of a process, dead ones too.
-fn children_of(pid: i32) -> io::Result<Vec<i32>> {
-    super::census::children_of(pid)
 }
 
 fn wait_for_end(pid: i32) -> io::Result<()> {

@@ -1,9 +1,34 @@
 //! Ending all that belongs to a run, with proof.
-use std::io;
-use std::time::Duration;
+//!
+//! A look at `/proc` and a signal are two steps, and between them a process may fork, change its
+//! session and exit. One that does so every few milliseconds (a *hopper*) is missed by any number
+//! of looks followed by kills. So a sweep first makes the set hold still:
+//!
+//! 1. **Freeze.** Every member gets SIGSTOP, which nobody can catch, until two looks in a row find
+//!    no member that is not frozen. Marked processes are frozen on sight, within microseconds of
+//!    being read, since that is what a hopper loses against; the rest after a full look.
+//! 2. **Kill.** Every member gets SIGKILL, which ends the frozen too.
+//! 3. **Prove.** Wait for their ends, look again, kill what is new, until two looks in a row find
+//!    nobody. Who is still there when the time is over, or may not be signalled, is a survivor, and
+//!    is told with its reason.
+//!
+//! A sweep is bounded whatever happens. A process that was frozen and could not be killed after all
+//! is thawed, also when the sweep breaks off ([`Frozen`]).
+//!
+//! Each signal goes through a handle that was opened before the identity of the process was
+//! checked. What is not ours by the proofs of [`census`](super::census) is never touched.
+//!
+//! A frozen process is not always still: tmux continues the process of a pane as soon as it sees it
+//! stopped. Such a one is killed as it is; what it starts meanwhile is found in step 3.
 
-use super::census::{Member, Roots};
-use super::identity::PidFd;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::census::{Census, Member, Owner, Roots, Why, pids};
+use super::identity::{Delivery, Identity, PidFd, Stat, wait_all};
+use super::mark::read_mark;
 
 /// A process that could not be ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,55 +41,379 @@ pub struct Survivor {
     pub user: String,
     /// Why it is still there.
     pub reason: String,
+    /// Why it is ours.
+    pub why: Why,
 }
 
 /// How long a sweep may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// To freeze the set.
+    /// Until all that was found by then is killed, frozen or not.
     pub freeze: Duration,
     /// From the first KILL until what is left counts as a survivor.
     pub kill: Duration,
 }
 
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            freeze: Duration::from_secs(2),
+            kill: Duration::from_secs(5),
+        }
+    }
+}
+
 /// What a sweep came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// What was ended.
-    pub killed: Vec<Member>,
-    /// What was not.
+    /// Who was there and is not any more.
+    pub ended: Vec<Member>,
+    /// Who is still there.
     pub survivors: Vec<Survivor>,
 }
 
-/// A member and a handle on it, opened before the member's identity was checked.
+/// A member and a handle on it.
 #[derive(Debug)]
 pub struct Present {
     /// Who, and why it belongs.
     pub member: Member,
-    /// The handle.
+    /// Opened before the identity was checked; it becomes readable when the process is over.
     pub handle: PidFd,
 }
 
-/// The members that are there now, each with a handle that tells when it ends.
+/// The members that are there now.
+///
+/// When there are more than we have descriptors for, only some are returned: whoever waits for them
+/// looks again anyway.
 ///
 /// # Errors
-/// When `/proc` cannot be read.
-pub fn present(_roots: &Roots) -> io::Result<Vec<Present>> {
-    todo!()
+/// When `/proc` cannot be read or no handle can be opened at all.
+pub fn present(roots: &Roots) -> io::Result<Vec<Present>> {
+    let mut found = Vec::new();
+    for member in Census::take(roots)?.members(roots) {
+        match PidFd::open_verified(&member.identity) {
+            Ok(Some(handle)) => found.push(Present { member, handle }),
+            Ok(None) => {}
+            Err(error) if is_out_of_descriptors(&error) && !found.is_empty() => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
 }
 
-/// Sends `signal`, and then SIGCONT, to every member; returns those that got it.
-///
-/// # Errors
-/// When `/proc` cannot be read.
-pub fn signal_members(_roots: &Roots, _signal: i32) -> io::Result<Vec<Member>> {
-    todo!()
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// Ends every member and proves it. Blocking; bounded by `limits`.
 ///
 /// # Errors
-/// When `/proc` cannot be read.
-pub fn sweep(_roots: &Roots, _limits: &Limits) -> io::Result<Outcome> {
-    todo!()
+/// When `/proc` cannot be read, or no handle can be opened at all. What was frozen is thawed then.
+pub fn sweep(roots: &Roots, limits: &Limits) -> io::Result<Outcome> {
+    let roots = &Roots {
+        // Whoever sweeps does not sweep itself.
+        spared: [&roots.spared[..], &[std::process::id().cast_signed()]].concat(),
+        ..roots.clone()
+    };
+    let mut frozen = Frozen::default();
+    let is_quiet = frozen.freeze_all(roots, Instant::now() + limits.freeze)?;
+    if is_quiet && frozen.held.is_empty() {
+        return Ok(Outcome::default());
+    }
+    frozen.kill_all(roots, Instant::now() + limits.kill)
+}
+
+/// The set as far as it has been found, by pid. Whoever of it is frozen and not killed is thawed
+/// when this is dropped.
+#[derive(Debug, Default)]
+struct Frozen {
+    held: BTreeMap<i32, Held>,
+    /// Who was held and is over.
+    ended: Vec<Member>,
+}
+
+#[derive(Debug)]
+struct Held {
+    present: Present,
+    state: HeldState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HeldState {
+    /// It got SIGSTOP.
+    Frozen,
+    /// It got SIGKILL.
+    Killed,
+    /// It may not be signalled by us.
+    Untouchable,
+}
+
+impl Held {
+    fn is_over(&self) -> bool {
+        // When poll(2) fails, nothing is known; then it is not taken to be gone.
+        self.present.handle.is_over().unwrap_or(false)
+    }
+}
+
+/// How often in a row nobody new must be found.
+const QUIET_LOOKS: u32 = 2;
+/// How long the kernel gets to carry out a SIGSTOP, and how often it is looked at meanwhile.
+const STILL_LIMIT: Duration = Duration::from_millis(20);
+const STILL_PAUSE: Duration = Duration::from_micros(500);
+/// How long the killed are waited for until it is looked again whether there are others.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+
+impl Frozen {
+    /// Freezes the set until it holds still, or the deadline; says whether it does.
+    fn freeze_all(&mut self, roots: &Roots, deadline: Instant) -> io::Result<bool> {
+        let mut quiet = 0;
+        while quiet < QUIET_LOOKS && Instant::now() < deadline {
+            while self.freeze_on_sight(roots)? > 0 && Instant::now() < deadline {}
+            if self.freeze_found(roots)? > 0 {
+                self.await_stillness();
+                quiet = 0;
+            } else {
+                quiet += 1;
+            }
+        }
+        Ok(quiet >= QUIET_LOOKS)
+    }
+
+    /// Goes through all processes once and freezes each that carries the mark, at once. Returns how
+    /// many were new.
+    fn freeze_on_sight(&mut self, roots: &Roots) -> io::Result<usize> {
+        let Some(owner) = roots.owner else {
+            return Ok(0);
+        };
+        // Whether a mark counts below a shared server can only be told when all has been seen.
+        if !roots.shared_servers.is_empty() {
+            return Ok(0);
+        }
+        let mut new = 0;
+        for pid in pids()? {
+            if is_marked(pid, &owner)
+                && !roots.is_spared(pid)
+                && !self.is_held(pid)
+                && let Some(present) = open_marked(pid, owner)?
+            {
+                new += usize::from(self.freeze(present));
+            }
+        }
+        Ok(new)
+    }
+
+    /// Looks at everything that matters and freezes each member. Returns how many were new.
+    fn freeze_found(&mut self, roots: &Roots) -> io::Result<usize> {
+        let mut new = 0;
+        for member in Census::take(roots)?.members(roots) {
+            if !self.is_held(member.identity.pid)
+                && let Some(present) = self.open(member)?
+            {
+                new += usize::from(self.freeze(present));
+            }
+        }
+        Ok(new)
+    }
+
+    /// Whether this pid is that of a process which is held, and not over: then it is nobody else's.
+    fn is_held(&self, pid: i32) -> bool {
+        self.held.get(&pid).is_some_and(|held| !held.is_over())
+    }
+
+    /// A handle on a member; `None` when it is gone.
+    fn open(&self, member: Member) -> io::Result<Option<Present>> {
+        match PidFd::open_verified(&member.identity) {
+            Ok(handle) => Ok(handle.map(|handle| Present { member, handle })),
+            // Those that are held are killed, and let go of, before the rest is looked for again.
+            Err(error) if is_out_of_descriptors(&error) && !self.held.is_empty() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends SIGSTOP to a process and holds it; `false` when it is gone.
+    fn freeze(&mut self, present: Present) -> bool {
+        let state = match present.handle.send(libc::SIGSTOP) {
+            Ok(Delivery::Delivered) => HeldState::Frozen,
+            Ok(Delivery::Gone) => return false,
+            Err(_) => HeldState::Untouchable,
+        };
+        let pid = present.member.identity.pid;
+        if let Some(earlier) = self.held.insert(pid, Held { present, state }) {
+            self.ended.push(earlier.present.member);
+        }
+        true
+    }
+
+    /// SIGSTOP takes effect when its target next leaves the kernel. Waits for that, within reason.
+    fn await_stillness(&self) {
+        let deadline = Instant::now() + STILL_LIMIT;
+        let is_still = |(pid, held): (&i32, &Held)| {
+            held.state != HeldState::Frozen
+                || match Stat::read(*pid) {
+                    Ok(Some(stat)) => stat.is_stopped() || stat.is_over(),
+                    Ok(None) | Err(_) => true,
+                }
+        };
+        while !self.held.iter().all(is_still) && Instant::now() < deadline {
+            std::thread::sleep(STILL_PAUSE);
+        }
+    }
+
+    /// Kills the set, and whatever else is found of it, until nobody is there, or the deadline.
+    fn kill_all(mut self, roots: &Roots, deadline: Instant) -> io::Result<Outcome> {
+        let mut quiet = 0;
+        while quiet < QUIET_LOOKS && Instant::now() < deadline {
+            self.kill_held((Instant::now() + BETWEEN_LOOKS).min(deadline));
+            let new = self.freeze_found(roots)?;
+            quiet = if new == 0 && !self.is_awaiting_ends() {
+                quiet + 1
+            } else {
+                0
+            };
+        }
+        // Whoever the last look found gets its chance to die before it is called a survivor.
+        self.kill_held(Instant::now() + BETWEEN_LOOKS);
+        Ok(Outcome {
+            survivors: self.held.values().map(describe).collect(),
+            ended: std::mem::take(&mut self.ended),
+        })
+    }
+
+    /// Kills all that are held, waits for their ends until the deadline, and lets go of those that
+    /// are over.
+    fn kill_held(&mut self, deadline: Instant) {
+        for held in self.held.values_mut() {
+            if held.state == HeldState::Killed {
+                continue;
+            }
+            held.state = match held.present.handle.send(libc::SIGKILL) {
+                Ok(_) => HeldState::Killed,
+                Err(_) => {
+                    held.thaw();
+                    HeldState::Untouchable
+                }
+            };
+        }
+        let killed = self
+            .held
+            .values()
+            .filter(|held| held.state == HeldState::Killed);
+        let killed: Vec<&PidFd> = killed.map(|held| &held.present.handle).collect();
+        // An error of poll(2) only costs us the waiting; who is over is asked below.
+        let _ = wait_all(&killed, deadline);
+        let over = self.held.extract_if(.., |_, held| held.is_over());
+        self.ended.extend(over.map(|(_, held)| held.present.member));
+    }
+
+    /// Whether somebody was killed and is not over.
+    fn is_awaiting_ends(&self) -> bool {
+        self.held
+            .values()
+            .any(|held| held.state == HeldState::Killed)
+    }
+}
+
+impl Held {
+    /// Continues it, if we have stopped it. Should it not be allowed, it was not us who could stop
+    /// it either.
+    fn thaw(&self) {
+        if self.state == HeldState::Frozen {
+            let _ = self.present.handle.send(libc::SIGCONT);
+        }
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.held.values().for_each(Held::thaw);
+    }
+}
+
+fn is_marked(pid: i32, owner: &Owner) -> bool {
+    matches!(read_mark(pid), Ok(Some(mark)) if owner.owns(&mark))
+}
+
+/// A handle on a process whose mark was read while the handle was open; `None` when the number has
+/// changed hands, or the process is over.
+fn open_marked(pid: i32, owner: Owner) -> io::Result<Option<Present>> {
+    let handle = match PidFd::open(pid) {
+        Ok(Some(handle)) => handle,
+        Ok(None) => return Ok(None),
+        // What is held has to be let go of first; the full look comes to the rest.
+        Err(error) if is_out_of_descriptors(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let Some(identity) = Identity::of(pid)? else {
+        return Ok(None);
+    };
+    // As long as the process is not over, its number is its own, so all that was read by number in
+    // between is about it.
+    if !is_marked(pid, &owner) || handle.is_over()? {
+        return Ok(None);
+    }
+    let why = Why::Marked(owner);
+    Ok(Some(Present {
+        member: Member { identity, why },
+        handle,
+    }))
+}
+
+/// What people are told of one that is left.
+fn describe(held: &Held) -> Survivor {
+    let member = &held.present.member;
+    let pid = member.identity.pid;
+    let user = user_of(pid);
+    let state = Stat::read(pid).ok().flatten().map(|stat| stat.state);
+    let reason = match (held.state, state) {
+        (HeldState::Untouchable, _) => {
+            format!("it runs as {user}, and we may not signal it")
+        }
+        (_, Some(b'D')) => {
+            "it is held up in the kernel (state D) and ends when the kernel lets go of it"
+                .to_owned()
+        }
+        _ => "KILL was sent, but it has not ended yet".to_owned(),
+    };
+    Survivor {
+        pid,
+        command: command_of(pid),
+        user,
+        reason,
+        why: member.why,
+    }
+}
+
+/// The longest command line that is told.
+const LONGEST_COMMAND: usize = 200;
+
+/// The command line of a process for people, or its name in brackets. It proves nothing: a process
+/// can call itself what it likes.
+pub(crate) fn command_of(pid: i32) -> String {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words = String::from_utf8_lossy(&line);
+    let words: Vec<&str> = words.split('\0').filter(|word| !word.is_empty()).collect();
+    let text = if words.is_empty() {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        format!("[{}]", name.trim_end())
+    } else {
+        words.join(" ")
+    };
+    let shown = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    shown.take(LONGEST_COMMAND).collect()
+}
+
+/// The name of the user that a process runs as, or the number, or `?`.
+pub(crate) fn user_of(pid: i32) -> String {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let uid = status.lines().find_map(|line| {
+        let real = line.strip_prefix("Uid:")?.split_ascii_whitespace().next()?;
+        real.parse::<u32>().ok()
+    });
+    match uid {
+        Some(uid) => match nix::unistd::User::from_uid(uid.into()) {
+            Ok(Some(user)) => user.name,
+            Ok(None) | Err(_) => format!("user {uid}"),
+        },
+        None => "?".to_owned(),
+    }
 }

@@ -10,4 +10,5 @@ mod identity;
 mod process;
 mod roles;
 mod scene;
+mod sweep;
 mod tmux;

@@ -9,12 +9,37 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use baudbot::id::{ProjectName, RunId};
+use baudbot::sys::census::{Owner, Roots};
 use baudbot::sys::identity::{Exit, Identity, PidFd};
 use baudbot::sys::mark::{self, Mark, Nesting, ProjectId};
 use baudbot::sys::process::{self, Command, Launch};
 use baudbot::sys::start_error::{StartError, parse_report};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
+
+const PRELUDE: &str = r"
+import ctypes, os, signal, sys, threading, time
+OUT = os.environ['OUT']
+
+def say(*words):
+    out = os.open(OUT, os.O_WRONLY)
+    os.write(out, (' '.join(map(str, words)) + '\n').encode())
+    os.close(out)
+
+def daemonize():
+    # The parent stays; what returns is the daemon.
+    if os.fork():
+        os.wait()
+        return False
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    return True
+
+def sleep():
+    while True:
+        time.sleep(1000)
+";
 
 /// Longer than anything here takes on a busy machine; reaching it fails the test.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -128,6 +153,30 @@ impl Scene {
                 self.buffer.extend_from_slice(&chunk[..read]);
             }
         }
+    }
+
+    /// From what the members of a run are found.
+    pub fn roots(&self, started: &Started) -> Roots {
+        Roots {
+            owner: Some(Owner::Run(self.project, started.run)),
+            leaders: vec![started.identity.clone()],
+            spared: vec![std::process::id().cast_signed()],
+            ..Roots::default()
+        }
+    }
+
+    /// Starts a python program as a run. `say(text)` in it writes a line that the scene reads,
+    /// whatever became of its descriptors; `daemonize()` leaves parent, group and session.
+    pub fn start_python(&self, run: u64, program: &str) -> Started {
+        self.start_launch(run, &self.python(run, program)).unwrap()
+    }
+
+    pub fn python(&self, run: u64, program: &str) -> Launch {
+        let program = format!("{PRELUDE}\n{program}");
+        let mut launch = self.launch(run, &["/usr/bin/python3", "-I", "-c", &program]);
+        let out = self.path("out").to_str().unwrap().to_owned();
+        launch.command.environment.insert("OUT".into(), out);
+        launch
     }
 
     /// All pids that carry a mark of this project, zombies too.
