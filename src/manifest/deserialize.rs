@@ -18,7 +18,7 @@ use super::field::{SCALAR, SHAPE, SPANNED, Shape};
 use super::path::{Path, Step};
 use super::similar;
 use super::source::Span;
-use super::yaml::{Data, Entry, Meaning, Node};
+use super::yaml::{Data, Entry, Meaning, Node, Scalar};
 
 /// Reads `node` as a `T`. Mistakes go into `diagnostics`; `None` when no `T` came of it at all.
 pub(crate) fn deserialize<'de, T: de::Deserialize<'de>>(
@@ -78,6 +78,9 @@ impl de::Error for Mistake {
     }
 }
 
+/// How many diagnostics of one document are enough: more unknown fields are passed over in silence.
+const ENOUGH: usize = 1000;
+
 type Sink = RefCell<Vec<Diagnostic>>;
 
 /// One node, on the way to a type.
@@ -122,50 +125,62 @@ impl<'de, 'a> Value<'de, 'a> {
 
 fn wrong_type(node: &Node, path: &Path<'_>, expected: &str) -> Diagnostic {
     let found = node.kind();
-    let is_nothing = matches!(&node.data, Data::Scalar(scalar) if scalar.meaning == Meaning::Null);
-    let (message, label) = if is_nothing {
-        (format!("{path} has no value"), "nothing follows".to_owned())
-    } else {
-        (
-            format!("{path} must be {expected}, not {found}"),
-            format!("this is {found}"),
-        )
-    };
+    if let Data::Scalar(scalar) = &node.data
+        && scalar.meaning == Meaning::Null
+    {
+        let label = if scalar.text.is_empty() {
+            "nothing follows"
+        } else {
+            "this is no value"
+        };
+        return Diagnostic::error("wrong_type", format!("{path} has no value"))
+            .label(node.span, label)
+            .help(help_for_nothing(path, expected));
+    }
     let help = match &node.data {
-        _ if is_nothing && path.is_variable() => {
-            Some("`\"\"` sets a variable to nothing; `env_unset` removes one".to_owned())
+        Data::Scalar(scalar) => help_for_scalar(scalar, expected),
+        Data::Sequence(_) | Data::Mapping(_) => None,
+    };
+    let help = help.unwrap_or_else(|| match expected {
+        "a map" => "a map is written as indented lines of `key: value`".to_owned(),
+        _ => format!("it takes {expected}"),
+    });
+    Diagnostic::error(
+        "wrong_type",
+        format!("{path} must be {expected}, not {found}"),
+    )
+    .label(node.span, format!("this is {found}"))
+    .help(help)
+}
+
+fn help_for_nothing(path: &Path<'_>, expected: &str) -> String {
+    if path.is_variable() {
+        return "`\"\"` sets a variable to nothing; `env_unset` removes one".to_owned();
+    }
+    match expected {
+        "a map" => {
+            "`{}` is a map without entries; a key that is not needed can be removed".to_owned()
         }
-        _ if is_nothing && expected == "a map" => Some(
-            "`{}` is a map without entries; a key that is not needed can be removed".to_owned(),
-        ),
-        _ if is_nothing => Some(format!(
-            "it takes {expected}; a key that is not needed can be removed"
+        _ => format!("it takes {expected}; a key that is not needed can be removed"),
+    }
+}
+
+fn help_for_scalar(scalar: &Scalar, expected: &str) -> Option<String> {
+    let text = &scalar.text;
+    match expected {
+        "text" => Some(format!("quotes make a text of it: `\"{text}\"`")),
+        "a list" => Some(format!(
+            "a list is written `[{text}]`, or with a line `- {text}` for each item"
         )),
-        Data::Scalar(scalar) if scalar.meaning == Meaning::Text && expected.contains("number") => {
+        "a number" | "a whole number, not negative" if scalar.meaning == Meaning::Text => {
             Some("a number stands without quotes".to_owned())
         }
-        Data::Scalar(scalar)
-            if scalar.meaning == Meaning::Text && expected == "`true` or `false`" =>
-        {
-            Some("write `true` or `false`, without quotes".to_owned())
-        }
-        Data::Scalar(scalar) if expected == "text" => {
-            Some(format!("quotes make a text of it: `\"{}\"`", scalar.text))
-        }
-        Data::Scalar(scalar) if expected.contains("list") && !expected.contains("text or") => {
-            Some(format!(
-                "a list is written `[{}]`, or with a line `- {}` for each item",
-                scalar.text, scalar.text
-            ))
-        }
-        _ if expected == "a map" => {
-            Some("a map is written as indented lines of `key: value`".to_owned())
-        }
+        "`true` or `false`" if scalar.meaning == Meaning::Text => Some(
+            "`true` and `false` stand without quotes; `yes`, `no`, `on` and `off` are texts"
+                .to_owned(),
+        ),
         _ => None,
-    };
-    Diagnostic::error("wrong_type", message)
-        .label(node.span, label)
-        .maybe_help(help)
+    }
 }
 
 impl<'de> Deserializer<'de> for Value<'de, '_> {
@@ -285,7 +300,7 @@ impl<'de> Deserializer<'de> for Value<'de, '_> {
                     text: Some(&scalar.text),
                 })
             }
-            (SCALAR, _) => self.expected("text, a number or a boolean"),
+            (SCALAR, _) => self.expected("text or a number"),
             _ => self.deserialize_any(visitor),
         }
     }
@@ -349,6 +364,8 @@ impl<'de, 'a> Value<'de, 'a> {
             return self.expected("a map");
         };
         visitor.visit_map(Entries {
+            all: entries,
+            meant: Vec::new(),
             entries: entries.iter(),
             value: None,
             fields,
@@ -385,8 +402,11 @@ impl<'de> de::SeqAccess<'de> for Items<'de, '_> {
 }
 
 struct Entries<'de, 'a> {
+    all: &'de [Entry],
+    /// Fields that were taken to be meant by unknown keys.
+    meant: Vec<&'static str>,
     entries: std::slice::Iter<'de, Entry>,
-    value: Option<&'de Entry>,
+    value: Option<(&'de str, &'de Entry)>,
     fields: Option<&'static [&'static str]>,
     path: &'a Path<'a>,
     sink: &'a Sink,
@@ -399,45 +419,70 @@ impl<'de> de::MapAccess<'de> for Entries<'de, '_> {
         &mut self,
         seed: K,
     ) -> Result<Option<K::Value>, Mistake> {
-        for entry in self.entries.by_ref() {
-            if let Some(fields) = self.fields
-                && !fields.contains(&entry.key.as_str())
-            {
-                let is_extension = self.path.is_root() && entry.key.starts_with("x-");
-                if !is_extension {
-                    let diagnostic = unknown_field(entry, self.path, fields);
-                    self.sink.borrow_mut().push(diagnostic);
-                }
+        while let Some(entry) = self.entries.next() {
+            let Some(name) = self.known(entry) else {
                 continue;
-            }
-            self.value = Some(entry);
-            return seed.deserialize(Key(entry)).map(Some);
+            };
+            self.value = Some((name, entry));
+            return seed.deserialize(Key { name, entry }).map(Some);
         }
         Ok(None)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Mistake> {
-        let Some(entry) = self.value.take() else {
+        let Some((name, entry)) = self.value.take() else {
             return Err(de::Error::custom("a value before its key"));
         };
         let value = Value {
             node: &entry.value,
             key: entry.span,
-            path: self.path.join(Step::Key(&entry.key)),
+            path: self.path.join(Step::Key(name)),
             sink: self.sink,
         };
         value.read(|value| seed.deserialize(value))
     }
 }
 
+impl<'de> Entries<'de, '_> {
+    /// The field that a key stands for. An unknown one is reported, and then read as the field that
+    /// was meant, where that can be told: so its value is checked too, and the field is not missed.
+    fn known(&mut self, entry: &'de Entry) -> Option<&'de str> {
+        let key = entry.key.as_str();
+        let Some(fields) = self.fields else {
+            return Some(key);
+        };
+        if fields.contains(&key) {
+            return Some(key);
+        }
+        if self.path.is_root() && key.starts_with("x-") {
+            return None;
+        }
+        if self.sink.borrow().len() >= ENOUGH {
+            return None;
+        }
+        let diagnostic = unknown_field(entry, self.path, fields);
+        self.sink.borrow_mut().push(diagnostic);
+        let meant = similar::meant(key, fields)?;
+        let is_written = self.all.iter().any(|other| other.key == meant);
+        if is_written || self.meant.contains(&meant) {
+            return None;
+        }
+        self.meant.push(meant);
+        Some(meant)
+    }
+}
+
 /// A key, on the way to a text with its place, or to the name of a field.
-struct Key<'de>(&'de Entry);
+struct Key<'de> {
+    name: &'de str,
+    entry: &'de Entry,
+}
 
 impl<'de> Deserializer<'de> for Key<'de> {
     type Error = Mistake;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
-        visitor.visit_borrowed_str(&self.0.key)
+        visitor.visit_borrowed_str(self.name)
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
@@ -450,7 +495,7 @@ impl<'de> Deserializer<'de> for Key<'de> {
             return self.deserialize_any(visitor);
         }
         visitor.visit_seq(KeyAccess {
-            entry: self.0,
+            key: Some(self),
             has_place: false,
         })
     }
@@ -466,7 +511,7 @@ fn place(span: Span, key: Span) -> SeqDeserializer<std::array::IntoIter<usize, 5
 }
 
 struct KeyAccess<'de> {
-    entry: &'de Entry,
+    key: Option<Key<'de>>,
     has_place: bool,
 }
 
@@ -477,12 +522,17 @@ impl<'de> de::SeqAccess<'de> for KeyAccess<'de> {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, Mistake> {
-        let span = self.entry.span;
-        if self.has_place {
-            seed.deserialize(Key(self.entry)).map(Some)
-        } else {
+        if !self.has_place
+            && let Some(key) = &self.key
+        {
             self.has_place = true;
-            seed.deserialize(place(span, span)).map(Some)
+            return seed
+                .deserialize(place(key.entry.span, key.entry.span))
+                .map(Some);
+        }
+        match self.key.take() {
+            Some(key) => seed.deserialize(key).map(Some),
+            None => Ok(None),
         }
     }
 }

@@ -89,12 +89,6 @@ impl Diagnostic {
         self
     }
 
-    /// Says what to do, where there is something to say.
-    pub(crate) fn maybe_help(mut self, text: Option<String>) -> Self {
-        self.help = text.or(self.help);
-        self
-    }
-
     /// Whether it keeps the manifest from being used.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error

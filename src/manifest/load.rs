@@ -25,6 +25,8 @@ const FILE_NAME: &str = "baudbot.yaml";
 const LARGEST_FILE: u64 = 1 << 20;
 /// How many files a manifest may be made of.
 const MOST_FILES: usize = 256;
+/// How many diagnostics a person wants to see.
+const MOST_SHOWN: usize = 200;
 
 /// Why there is no manifest to load, or no project name in it.
 #[derive(Debug, thiserror::Error)]
@@ -188,6 +190,17 @@ fn tidy(diagnostics: Vec<Diagnostic>, sources: &Sources) -> Vec<Diagnostic> {
         })
         .collect();
     tidied.sort_by_key(|diagnostic| diagnostic.labels.first().map(|label| label.span));
+    if tidied.len() > MOST_SHOWN {
+        let more = tidied.split_off(MOST_SHOWN);
+        let is_error = more.iter().any(Diagnostic::is_error);
+        let message = format!("{} further mistakes are not shown", more.len());
+        let last = if is_error {
+            Diagnostic::error("further_mistakes", message)
+        } else {
+            Diagnostic::warning("further_mistakes", message)
+        };
+        tidied.push(last.help("mend those above first"));
+    }
     tidied
 }
 
@@ -316,6 +329,10 @@ impl Loader<'_> {
         }
         let before = self.diagnostics.len();
         let node = yaml::parse(&text, file, &mut self.diagnostics);
+        // These leave a part of the document out.
+        self.is_complete &= !self.diagnostics[before..]
+            .iter()
+            .any(|one| matches!(one.code, "bad_key" | "bad_merge"));
         let is_empty = node.as_ref().is_none_or(|node| is_nothing(node));
         if is_empty {
             if self.diagnostics.len() == before {

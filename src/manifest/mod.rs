@@ -22,6 +22,7 @@ mod scalars;
 pub mod schema;
 mod similar;
 pub mod source;
+mod syntax;
 mod yaml;
 
 use std::collections::BTreeMap;

@@ -53,11 +53,6 @@ impl<'a> Path<'a> {
         keys
     }
 
-    /// The last key.
-    pub(crate) fn last(&self) -> Option<&'a str> {
-        self.keys().pop()
-    }
-
     /// Whether this is the value of one environment variable.
     pub(crate) fn is_variable(&self) -> bool {
         let keys = self.keys();

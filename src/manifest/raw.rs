@@ -7,10 +7,12 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::field::{Field, Table, read_by_shape};
+use super::field::{Field, Spanned, Table, read_by_shape};
 use super::scalars::{
     Argument, Duration, Exit, MaxFailures, Port, Signal, Size, Timeout, Umask, Variable, Version,
 };
+use super::schema::{inherit, paths};
+use super::source::Span;
 
 /// One manifest: everything that should run, and how.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -32,7 +34,7 @@ pub(crate) struct Manifest {
     /// paths, relative to this file. The settings of this manifest (`env`, `env_files`,
     /// `env_inherit`, `defaults`) hold for them too; settings in an included file hold for its own
     /// services and win over these.
-    #[schemars(extend("default" = [], "examples" = ["services.d/web.yaml", ["web.yaml", "workers.yaml"]]))]
+    #[schemars(schema_with = "paths", extend("default" = [], "examples" = ["services.d/web.yaml", ["web.yaml", "workers.yaml"]]))]
     pub(crate) include: Field<OneOrMany>,
     /// Environment variables of all services. A service's `env` wins over `defaults.env`, which wins
     /// over this. A value may use `${NAME}`.
@@ -48,7 +50,7 @@ pub(crate) struct Manifest {
     /// short fixed list (HOME, USER, LOGNAME, SHELL, PATH, LANG, LC_*, TZ, TMPDIR, XDG_RUNTIME_DIR):
     /// `NAME`, `PREFIX_*` or `all`. A name must be set, unless a `?` follows it. `defaults.env_inherit`
     /// replaces this list, a service's own replaces both.
-    #[schemars(extend("default" = [], "examples" = [["SSH_AUTH_SOCK?", "AWS_*"], ["all"]]))]
+    #[schemars(schema_with = "inherit", extend("default" = [], "examples" = [["SSH_AUTH_SOCK?", "AWS_*"], ["all"]]))]
     pub(crate) env_inherit: Field<OneOrMany>,
     /// The tmux server that holds the sessions of this project. Only in the manifest that is named
     /// on the command line.
@@ -78,14 +80,15 @@ pub(crate) const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]*$";
 pub(crate) const LONGEST_NAME: usize = crate::id::LONGEST_NAME;
 /// The pattern of names of environment variables.
 pub(crate) const VARIABLE: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
+/// The pattern of what an environment takes over.
+pub(crate) const INHERIT: &str = r"^[A-Za-z_][A-Za-z0-9_]*\*?\??$";
 /// The pattern of names of tmux sessions. tmux itself would turn `.` and `:` into `_`.
 pub(crate) const SESSION: &str = "^[A-Za-z0-9_][A-Za-z0-9_-]*$";
 /// The pattern of the beginnings of such names; a prefix may be empty where it only names.
 pub(crate) const SESSION_PREFIX: &str = "^([A-Za-z0-9_][A-Za-z0-9_-]*)?$";
 
-/// One text, or a list of texts.
-#[derive(Debug, JsonSchema)]
-#[schemars(inline, untagged)]
+/// One text, or a list of texts. What the texts look like, the schema of each field says.
+#[derive(Debug)]
 pub(crate) enum OneOrMany {
     /// One.
     One(String),
@@ -132,11 +135,11 @@ pub(crate) struct Defaults {
     pub(crate) env_files: Field<EnvFiles>,
     /// What services take over from the environment of the command that starts them: replaces the
     /// top-level list, and is replaced by a service's own.
-    #[schemars(extend("default" = [], "examples" = [["SSH_AUTH_SOCK?"]]))]
+    #[schemars(schema_with = "inherit", extend("default" = [], "examples" = [["SSH_AUTH_SOCK?"]]))]
     pub(crate) env_inherit: Field<OneOrMany>,
     /// Variables that services do not see, wherever they come from. A service's own list replaces
     /// this one.
-    #[schemars(extend("default" = [], "examples" = [["DEBUG"]]))]
+    #[schemars(inner(regex(pattern = VARIABLE)), extend("default" = [], "examples" = [["DEBUG"]]))]
     pub(crate) env_unset: Field<Vec<Field<String>>>,
     /// When and how often services are started again. A service's own `restart` wins field by field.
     /// The policy does not hold for tasks: those are not started again unless they say so themselves.
@@ -205,13 +208,13 @@ pub(crate) struct Service {
     /// list (HOME, USER, LOGNAME, SHELL, PATH, LANG, LC_*, TZ, TMPDIR, XDG_RUNTIME_DIR): `NAME`,
     /// `PREFIX_*` or `all`. A name must be set, unless a `?` follows it. Replaces the lists of
     /// `defaults` and of the top level.
-    #[schemars(extend("default" = [], "examples" = [["SSH_AUTH_SOCK?", "AWS_*"], ["all"]]))]
+    #[schemars(schema_with = "inherit", extend("default" = [], "examples" = [["SSH_AUTH_SOCK?", "AWS_*"], ["all"]]))]
     pub(crate) env_inherit: Field<OneOrMany>,
     /// Variables that it does not see, wherever they come from.
-    #[schemars(extend("default" = [], "examples" = [["DEBUG"]]))]
+    #[schemars(inner(regex(pattern = VARIABLE)), extend("default" = [], "examples" = [["DEBUG"]]))]
     pub(crate) env_unset: Field<Vec<Field<String>>>,
     /// The groups that it belongs to.
-    #[schemars(extend("default" = [], "examples" = [["core"]]))]
+    #[schemars(inner(regex(pattern = NAME)), extend("default" = [], "examples" = [["core"]]))]
     pub(crate) groups: Field<Vec<Field<String>>>,
     /// What it needs before it can start: a list of services and `@groups`, which must be ready; or a
     /// map from each of them to its condition.
@@ -267,7 +270,7 @@ pub(crate) enum Command {
     #[schemars(extend("minItems" = 1))]
     Exec(Vec<Field<Argument>>),
     /// A script for `sh -c`.
-    #[schemars(extend("minLength" = 1))]
+    #[schemars(extend("pattern" = r"\S"))]
     Shell(String),
 }
 
@@ -317,7 +320,7 @@ pub(crate) struct EnvFileSettings {
 #[schemars(inline, untagged)]
 pub(crate) enum DependsOn {
     /// Services and `@groups`, all of which must be ready.
-    List(Vec<Field<String>>),
+    List(#[schemars(inner(regex(pattern = REFERENCE)))] Vec<Field<String>>),
     /// Services and `@groups` with their conditions.
     #[schemars(extend("propertyNames" = {"pattern": REFERENCE}))]
     Map(Table<Dependency>),
@@ -514,9 +517,7 @@ pub(crate) struct Log {
 
 impl OneOrMany {
     /// The texts with their places; `own` is the place of the whole.
-    pub(crate) fn items<'a>(
-        whole: &'a super::field::Spanned<Self>,
-    ) -> Vec<(&'a str, super::source::Span)> {
+    pub(crate) fn items<'a>(whole: &'a Spanned<Self>) -> Vec<(&'a str, Span)> {
         match &whole.value {
             Self::One(text) => vec![(text, whole.span)],
             Self::Many(items) => texts(items),
@@ -525,7 +526,7 @@ impl OneOrMany {
 }
 
 /// The texts of a list, with their places.
-pub(crate) fn texts(items: &[Field<String>]) -> Vec<(&str, super::source::Span)> {
+pub(crate) fn texts(items: &[Field<String>]) -> Vec<(&str, Span)> {
     items
         .iter()
         .filter_map(Field::written)

@@ -17,11 +17,14 @@ const DURATION: &str = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)( ?[0-9]+(\.[0-9]+)?(ms|s
 /// A duration, or `never`.
 const TIMEOUT: &str = r"^(never|[0-9]+(\.[0-9]+)?(ms|s|m|h|d)( ?[0-9]+(\.[0-9]+)?(ms|s|m|h|d))*)$";
 /// A number of bytes with an optional unit.
-const SIZE: &str = r"^[0-9]+(\.[0-9]+)? ?(B|[kKMGT]B?|[KMGT]i|[KMGT]iB)?$";
+const SIZE: &str = r"^[1-9][0-9]*(\.[0-9]+)? ?(B|[kKMGT]B?|[KMGT]i|[KMGT]iB)?$";
 /// An octal number.
-const UMASK: &str = "^(0o)?[0-7]{1,4}$";
+const UMASK: &str = "^(0o)?0?[0-7]{1,3}$";
 /// `host:port`, a port, or something that becomes one of them once it is expanded.
-const ADDRESS: &str = r"^(.*\$\{.*|[0-9]{1,5}|[^:\s]+:[0-9]{1,5}|\[[0-9A-Fa-f:.%]+\]:[0-9]{1,5})$";
+const ADDRESS: &str = concat!(
+    r"^(.*\$\{.*|(([^:\s\[\]]+|\[[^\s\[\]]+\]):)?",
+    "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))$"
+);
 
 /// The longest duration: a hundred years would not fit the clocks below us.
 const LONGEST: time::Duration = time::Duration::from_secs(365 * 24 * 3600);
@@ -329,14 +332,6 @@ fn signal_by_name(text: &str) -> Option<i32> {
         .map(|(_, number)| *number)
 }
 
-/// The name of a signal, without `SIG`, when it has one.
-pub(crate) fn signal_name(signal: model::Signal) -> Option<&'static str> {
-    SIGNALS
-        .iter()
-        .find(|(_, number)| *number == signal.0)
-        .map(|(name, _)| *name)
-}
-
 impl Exit {
     /// The exit.
     pub(crate) fn meaning(&self) -> Result<model::Exit, Unfit> {
@@ -392,12 +387,12 @@ impl Version {
             ("1", false) => Ok(()),
             ("1", true) => Err(unfit(
                 "wrong_version",
-                "a version: it is a text",
+                "which is a text and not a number",
                 "write `version: 1`, without quotes",
             )),
             _ => Err(unfit(
                 "wrong_version",
-                "a version of the manifest language that this program knows",
+                "a version of the manifest language that this program does not know",
                 "the version is `1`; a newer one needs a newer program",
             )),
         }
@@ -422,10 +417,10 @@ pub(crate) fn address(text: &str) -> Result<(String, u16), Unfit> {
         None if host.contains(':') => "",
         None => host,
     };
-    if host.is_empty() || host.contains(char::is_whitespace) {
+    if host.is_empty() || host.contains(|c: char| c.is_whitespace() || matches!(c, '[' | ']')) {
         return Err(bad("an address"));
     }
-    if !port.chars().all(|c| c.is_ascii_digit()) {
+    if !port.chars().all(|c| c.is_ascii_digit()) || port.starts_with('0') {
         return Err(bad("a port"));
     }
     match port.parse() {
@@ -527,7 +522,6 @@ mod tests {
             Ok(model::Exit::Signal(model::Signal(1)))
         );
         assert!(Exit(number("256")).meaning().is_err());
-        assert_eq!(signal_name(model::Signal(15)), Some("TERM"));
     }
 
     #[test]

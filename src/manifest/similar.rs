@@ -2,8 +2,14 @@
 
 use super::path::Path;
 
+/// The longest name that is compared, in bytes.
+const LONGEST: usize = 100;
+
 /// The name nearest to `name`, when it is near enough to have been meant.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if name.len() > LONGEST {
+        return None;
+    }
     let name = name.to_lowercase();
     // A third of the letters may be wrong; swapped neighbours count once.
     let limit = (name.chars().count() / 3).max(1);
@@ -35,6 +41,15 @@ fn join(names: &[&str], word: &str) -> String {
         [one] => one.clone(),
         [most @ .., last] => format!("{} {word} {last}", most.join(", ")),
     }
+}
+
+/// The field that an unknown one was most likely meant to be.
+pub(crate) fn meant<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let is_command = ELSEWHERE.contains(&(name, "command"));
+    if is_command && let Some(command) = known.iter().find(|field| **field == "command") {
+        return Some(command);
+    }
+    nearest(name, known.iter().copied())
 }
 
 /// What to do about an unknown field.

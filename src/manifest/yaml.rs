@@ -13,11 +13,15 @@ use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 
 use super::diagnostic::Diagnostic;
 use super::source::{FileId, Span};
+use super::syntax;
 
 /// How deep collections may be nested. The language itself needs seven levels.
 const DEEPEST: usize = 64;
-/// How many values a document may have once its aliases are followed.
-const MOST_NODES: usize = 100_000;
+/// How much a document may hold once its aliases are followed. A file has a mebibyte at most.
+const LARGEST: Weight = Weight {
+    nodes: 100_000,
+    bytes: 4 << 20,
+};
 
 /// One value.
 #[derive(Debug)]
@@ -27,8 +31,32 @@ pub(crate) struct Node {
     pub(crate) span: Span,
     /// What it is.
     pub(crate) data: Data,
-    /// How many values it holds, itself included and aliases followed.
-    weight: usize,
+    weight: Weight,
+}
+
+/// How much a value holds, itself included and aliases followed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Weight {
+    /// Values.
+    nodes: usize,
+    /// Bytes of text.
+    bytes: usize,
+}
+
+impl Weight {
+    fn of_text(text: &str) -> Self {
+        Self {
+            nodes: 1,
+            bytes: text.len(),
+        }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            nodes: self.nodes.saturating_add(other.nodes),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
 }
 
 /// What a value is.
@@ -102,6 +130,25 @@ impl Node {
     }
 }
 
+impl From<&Node> for serde_json::Value {
+    fn from(node: &Node) -> Self {
+        match &node.data {
+            Data::Sequence(items) => items.iter().map(|item| Self::from(&**item)).collect(),
+            Data::Mapping(entries) => entries
+                .iter()
+                .map(|entry| (entry.key.clone(), Self::from(&*entry.value)))
+                .collect(),
+            Data::Scalar(scalar) => match scalar.meaning {
+                Meaning::Null => Self::Null,
+                Meaning::Bool(bool) => bool.into(),
+                Meaning::Integer(integer) => integer.into(),
+                Meaning::Float(float) => float.into(),
+                Meaning::Text => scalar.text.clone().into(),
+            },
+        }
+    }
+}
+
 /// Parses one document. What is wrong goes into `diagnostics`; `None` when there is no document to
 /// go on with. Time and memory are bounded by the length of `text`.
 pub(crate) fn parse(
@@ -121,7 +168,7 @@ pub(crate) fn parse(
         anchors: HashMap::new(),
         documents: 0,
         root: None,
-        total: 0,
+        total: Weight::default(),
         diagnostics,
     };
     match builder.run() {
@@ -150,8 +197,8 @@ struct Builder<'a> {
     anchors: HashMap<usize, Option<Rc<Node>>>,
     documents: usize,
     root: Option<Rc<Node>>,
-    /// Nodes so far, aliases followed.
-    total: usize,
+    /// What was read so far, aliases followed.
+    total: Weight,
     diagnostics: &'a mut Vec<Diagnostic>,
 }
 
@@ -184,6 +231,9 @@ enum PendingKey {
 }
 
 type IsMerge = bool;
+
+/// What a collection weighs beside what is in it.
+const COLLECTION: Weight = Weight { nodes: 1, bytes: 0 };
 
 impl Builder<'_> {
     fn run(&mut self) -> Result<(), Stop> {
@@ -275,24 +325,21 @@ impl Builder<'_> {
         };
         let (data, weight) = match open.content {
             Content::Sequence(items) => {
-                let weight = items.iter().map(|item| item.weight).sum::<usize>();
+                let weights = items.iter().map(|item| item.weight);
+                let weight = weights.fold(COLLECTION, Weight::plus);
                 (Data::Sequence(items), weight)
             }
             Content::Mapping { entries, .. } => {
                 let entries = self.merge(entries);
-                let weight = entries
+                let weights = entries
                     .iter()
-                    .map(|entry| entry.value.weight)
-                    .sum::<usize>();
+                    .map(|entry| entry.value.weight.plus(Weight::of_text(&entry.key)));
+                let weight = weights.fold(COLLECTION, Weight::plus);
                 (Data::Mapping(entries), weight)
             }
         };
-        let node = Node {
-            span,
-            data,
-            weight: weight + 1,
-        };
-        self.count(1, span)?;
+        let node = Node { span, data, weight };
+        self.count(COLLECTION, span)?;
         self.place(node, open.anchor, is_flow)
     }
 
@@ -303,13 +350,14 @@ impl Builder<'_> {
         anchor: usize,
         is_merge: IsMerge,
     ) -> Result<(), Stop> {
-        self.count(1, span)?;
+        let weight = Weight::of_text(&scalar.text);
+        self.count(weight, span)?;
         if self.key_is_next() {
             if anchor > 0 {
                 let node = Node {
                     span,
                     data: Data::Scalar(scalar.clone()),
-                    weight: 1,
+                    weight,
                 };
                 self.anchors.insert(anchor, Some(Rc::new(node)));
             }
@@ -320,7 +368,7 @@ impl Builder<'_> {
         let node = Node {
             span,
             data: Data::Scalar(scalar),
-            weight: 1,
+            weight,
         };
         self.place(node, anchor, is_written)
     }
@@ -495,27 +543,24 @@ impl Builder<'_> {
                     );
                     continue;
                 };
-                for candidate in from {
-                    if taken.insert(candidate.key.clone()) {
-                        merged.push(candidate.clone());
-                    }
-                }
+                let new = from.iter().filter(|entry| taken.insert(entry.key.clone()));
+                merged.extend(new.cloned());
             }
         }
         merged
     }
 
-    fn count(&mut self, nodes: usize, span: Span) -> Result<(), Stop> {
-        self.total = self.total.saturating_add(nodes);
-        if self.total <= MOST_NODES {
+    fn count(&mut self, weight: Weight, span: Span) -> Result<(), Stop> {
+        self.total = self.total.plus(weight);
+        if self.total.nodes <= LARGEST.nodes && self.total.bytes <= LARGEST.bytes {
             return Ok(());
         }
         Err(Diagnostic::error(
             "too_large",
-            format!("the manifest has more than {MOST_NODES} values once its aliases are followed"),
+            "the manifest is too large once its aliases are followed",
         )
         .label(span, "too much from here on")
-        .help("aliases of aliases multiply; a manifest needs a small part of this")
+        .help("100000 values and 4 MiB of text are the most; aliases of aliases multiply")
         .into())
     }
 
@@ -570,24 +615,12 @@ impl Builder<'_> {
             .map_or(0, |newline| newline + 1);
         let line = self.text[line_start..].lines().next().unwrap_or_default();
         let indentation = &line[..line.len() - line.trim_start().len()];
-        let has_tab = indentation.contains('\t');
-        let help = if has_tab {
-            "indent with spaces: YAML does not take tabs for indentation"
-        } else {
-            "the mistake may stand just before this place: indentation, a missing `:`, an open quote or bracket"
-        };
-        let span = if has_tab {
-            Span {
-                start: self.places.shift(line_start),
-                end: self.places.shift(line_start + indentation.len()),
-                ..span
-            }
-        } else {
-            span
-        };
-        Diagnostic::error("syntax", format!("this is not YAML: {}", error.info()))
-            .label(span, if has_tab { "a tab" } else { "here" })
-            .help(help)
+        let tab = indentation.contains('\t').then(|| Span {
+            start: self.places.shift(line_start),
+            end: self.places.shift(line_start + indentation.len()),
+            ..span
+        });
+        syntax::error(error.info(), span, tab)
     }
 }
 

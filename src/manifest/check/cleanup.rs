@@ -182,40 +182,45 @@ pub(super) fn prefix_takes_foreign_sessions(world: &World<'_>) -> Vec<Diagnostic
         let members = world.members(group.name.as_str());
         let owner = format!("group `{}`", group.name);
         diagnostics.extend(foreign(world, prefix, &owner, |other| {
-            members.contains(&other)
+            members.contains(other)
         }));
     }
     diagnostics
 }
 
+/// One diagnostic for a prefix, however many sessions it takes along.
 fn foreign(
     world: &World<'_>,
     prefix: &Spanned<String>,
     owner: &str,
     is_own: impl Fn(&ServiceName) -> bool,
-) -> Vec<Diagnostic> {
+) -> Option<Diagnostic> {
+    const MOST_LABELS: usize = 5;
     if prefix.value.is_empty() {
-        return Vec::new();
+        return None;
     }
-    world
+    let taken: Vec<_> = world
         .sessions
         .iter()
         .filter(|(service, session)| {
             session.name.starts_with(prefix.value.as_str()) && !is_own(service)
         })
-        .map(|(service, session)| {
-            Diagnostic::error(
-                "foreign_session",
-                format!(
-                    "the cleanup of {owner} would end the session `{}` of service `{service}`",
-                    session.name
-                ),
-            )
-            .label(prefix.span, format!("`{}` begins with this", session.name))
-            .label(session.span, format!("the session of `{service}`"))
-            .help("make the prefix longer, or give the other service another `session`")
-        })
-        .collect()
+        .take(MOST_LABELS)
+        .collect();
+    let (service, session) = taken.first()?;
+    let mut diagnostic = Diagnostic::error(
+        "foreign_session",
+        format!(
+            "the cleanup of {owner} would end the session `{}` of service `{service}`",
+            session.name
+        ),
+    )
+    .label(prefix.span, format!("`{}` begins with this", session.name))
+    .help("make the prefix longer, or give the other service another `session`");
+    for (service, session) in taken {
+        diagnostic = diagnostic.label(session.span, format!("the session of `{service}`"));
+    }
+    Some(diagnostic)
 }
 
 /// The prefix of a tmux service matches its own session.

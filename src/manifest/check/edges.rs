@@ -1,10 +1,17 @@
 //! Who needs whom: `depends_on` with its groups replaced by their members.
 
+use indexmap::IndexMap;
+
 use super::world::World;
 use crate::id::{GroupName, ServiceName};
+use crate::manifest::diagnostic::Diagnostic;
 use crate::manifest::model::Condition;
 use crate::manifest::raw;
 use crate::manifest::source::Span;
+
+/// How many edges a manifest may have. Groups multiply them: a thousand services that each need a
+/// group of a thousand are a million.
+const MOST_EDGES: usize = 100_000;
 
 /// One service needs another.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +25,116 @@ pub(super) struct Edge {
     pub(super) condition_span: Span,
     /// The group through which it is needed.
     pub(super) group: Option<GroupName>,
+}
+
+impl Edge {
+    /// As in "`a` needs `b` …".
+    pub(super) fn through(&self) -> String {
+        match &self.group {
+            None => String::new(),
+            Some(group) => format!(", a member of `@{group}`"),
+        }
+    }
+}
+
+/// All edges, also those that contradict each other; what is not declared is left out.
+#[derive(Debug, Default)]
+pub(super) struct Edges {
+    of: IndexMap<ServiceName, Vec<Edge>>,
+}
+
+impl Edges {
+    pub(super) fn new(world: &World<'_>, diagnostics: &mut Vec<Diagnostic>) -> Self {
+        let mut of = IndexMap::new();
+        let mut total = 0;
+        for service in world.services.values() {
+            let Some(raw) = service.raw else { continue };
+            let mut edges = Vec::new();
+            for reference in references(raw) {
+                edges.extend(of_reference(world, &service.name, &reference));
+                if total + edges.len() > MOST_EDGES {
+                    diagnostics.push(
+                        Diagnostic::error(
+                            "too_large",
+                            format!("the services have more than {MOST_EDGES} dependencies"),
+                        )
+                        .label(reference.span, "too much from here on")
+                        .help("a task that all members of a group wait for can stand for many dependencies"),
+                    );
+                    return Self { of };
+                }
+            }
+            total += edges.len();
+            of.insert(service.name.clone(), edges);
+        }
+        Self { of }
+    }
+
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Edge> {
+        self.of.values().flatten()
+    }
+
+    /// What this service needs: of several edges to one service, the one that counts.
+    pub(super) fn decisive_of(&self, service: &ServiceName) -> Vec<&Edge> {
+        self.of
+            .get(service)
+            .map(|edges| decisive(edges))
+            .unwrap_or_default()
+    }
+
+    /// The edges that count, of all services.
+    pub(super) fn decisive(&self) -> impl Iterator<Item = &Edge> {
+        self.of.values().flat_map(|edges| decisive(edges))
+    }
+}
+
+/// Of the edges of one service, those that count: one that names a service itself says more than one
+/// through a group.
+fn decisive(edges: &[Edge]) -> Vec<&Edge> {
+    let mut chosen: IndexMap<&ServiceName, &Edge> = IndexMap::new();
+    for edge in edges {
+        match chosen.get(&edge.dependency) {
+            Some(earlier) if earlier.group.is_none() || edge.group.is_some() => {}
+            _ => {
+                chosen.insert(&edge.dependency, edge);
+            }
+        }
+    }
+    chosen.into_values().collect()
+}
+
+fn of_reference(
+    world: &World<'_>,
+    dependent: &ServiceName,
+    reference: &Reference<'_>,
+) -> Vec<Edge> {
+    let edge = |dependency: &ServiceName, group: Option<&GroupName>| Edge {
+        dependent: dependent.clone(),
+        dependency: dependency.clone(),
+        condition: reference.condition,
+        span: reference.span,
+        condition_span: reference.condition_span,
+        group: group.cloned(),
+    };
+    match reference.group() {
+        None => world
+            .services
+            .get(reference.text)
+            .map(|dependency| edge(&dependency.name, None))
+            .into_iter()
+            .collect(),
+        Some(group) => {
+            let Some(group) = world.groups.get(group) else {
+                return Vec::new();
+            };
+            world
+                .members(group.name.as_str())
+                .iter()
+                .map(|member| edge(member, Some(&group.name)))
+                .collect()
+        }
+    }
 }
 
 /// One entry of `depends_on`, as it is written.
@@ -72,57 +189,4 @@ fn condition(raw: raw::Condition) -> Condition {
         raw::Condition::Ready => Condition::Ready,
         raw::Condition::Completed => Condition::Completed,
     }
-}
-
-/// All edges that are written, also those that contradict each other; what is not declared is left
-/// out.
-pub(super) fn edges(world: &World<'_>) -> Vec<Edge> {
-    let mut edges = Vec::new();
-    for service in world.services.values() {
-        let Some(raw) = service.raw else { continue };
-        for reference in references(raw) {
-            let mut add = |dependency: &ServiceName, group: Option<&GroupName>| {
-                edges.push(Edge {
-                    dependent: service.name.clone(),
-                    dependency: dependency.clone(),
-                    condition: reference.condition,
-                    span: reference.span,
-                    condition_span: reference.condition_span,
-                    group: group.cloned(),
-                });
-            };
-            match reference.group() {
-                None => {
-                    if let Some(dependency) = world.services.get(reference.text) {
-                        add(&dependency.name, None);
-                    }
-                }
-                Some(group) => {
-                    if let Some(group) = world.groups.get(group) {
-                        for member in world.members(group.name.as_str()) {
-                            add(member, Some(&group.name));
-                        }
-                    }
-                }
-            }
-        }
-    }
-    edges
-}
-
-/// Of the edges between two services, the one that counts: the one that names the service itself
-/// says more than one through a group.
-pub(super) fn decisive<'e>(edges: impl Iterator<Item = &'e Edge>) -> Vec<&'e Edge> {
-    let mut chosen: indexmap::IndexMap<(&ServiceName, &ServiceName), &Edge> =
-        indexmap::IndexMap::new();
-    for edge in edges {
-        let key = (&edge.dependent, &edge.dependency);
-        match chosen.get(&key) {
-            Some(earlier) if earlier.group.is_none() || edge.group.is_some() => {}
-            _ => {
-                chosen.insert(key, edge);
-            }
-        }
-    }
-    chosen.into_values().collect()
 }

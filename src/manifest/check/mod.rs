@@ -19,13 +19,15 @@ mod world;
 
 use std::path::{Path, PathBuf};
 
+use indexmap::IndexMap;
+
 use super::Context;
 use super::diagnostic::Diagnostic;
 use super::environment::EnvironmentError;
-use super::model::Manifest;
+use super::model::{Manifest, Service};
 use super::raw;
 use super::source::{FileId, Sources};
-use crate::id::ProjectName;
+use crate::id::{ProjectName, ServiceName};
 
 pub(crate) use names::{bad_name, default_project};
 pub(crate) use text::Texts;
@@ -61,6 +63,11 @@ pub(crate) struct Input<'a> {
 /// Reads the variables of an env file.
 pub(crate) type ReadEnvFile<'a> =
     dyn Fn(&Path) -> Result<Option<Vec<(String, String)>>, EnvironmentError> + 'a;
+
+/// How many diagnostics are enough to stop looking for more.
+const MOST_DIAGNOSTICS: usize = 10_000;
+/// The largest resolved form, in bytes of its JSON.
+const LARGEST_MANIFEST: usize = 64 << 20;
 
 /// A rule over the whole manifest.
 type Rule = fn(&World<'_>) -> Vec<Diagnostic>;
@@ -99,14 +106,7 @@ pub(crate) fn check(
     for rule in RULES {
         diagnostics.append(&mut rule(&world));
     }
-    let services = world
-        .services
-        .values()
-        .map(|declared| {
-            let service = service::resolve(&world, declared, diagnostics);
-            (declared.name.clone(), service)
-        })
-        .collect();
+    let services = services(&world, diagnostics);
     Manifest {
         project: world.project.clone(),
         file: input.file.to_owned(),
@@ -114,4 +114,34 @@ pub(crate) fn check(
         groups: world.model_groups(diagnostics),
         services,
     }
+}
+
+/// Resolves the services, as long as there is no end of mistakes and memory.
+fn services(
+    world: &World<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> IndexMap<ServiceName, Service> {
+    let mut services = IndexMap::new();
+    let mut size = 0;
+    for declared in world.services.values() {
+        if diagnostics.len() > MOST_DIAGNOSTICS {
+            break;
+        }
+        let service = service::resolve(world, declared, diagnostics);
+        // A short manifest can say a long thing of many services: `defaults` multiply.
+        size += serde_json::to_vec(&service).map_or(0, |text| text.len());
+        if size > LARGEST_MANIFEST {
+            diagnostics.push(
+                Diagnostic::error(
+                    "too_large",
+                    "the services are too large once they are resolved",
+                )
+                .label(declared.key, "too much from here on")
+                .help("64 MiB are the most; what `env` and `defaults` say counts for each service"),
+            );
+            break;
+        }
+        services.insert(declared.name.clone(), service);
+    }
+    services
 }

@@ -19,10 +19,11 @@ pub(super) fn versions(world: &World<'_>) -> Vec<Diagnostic> {
             ),
             Field::Written(version) => {
                 if let Err(unfit) = version.value.meaning() {
+                    let text = &version.value.0.text;
                     diagnostics.push(
                         Diagnostic::error(
                             unfit.code,
-                            format!("`{}` is not {}", version.value.0.text, unfit.what),
+                            format!("`version` is `{text}`, {}", unfit.what),
                         )
                         .label(version.span, "not a known version")
                         .help(unfit.help),
@@ -87,12 +88,17 @@ pub(super) fn declared_twice(world: &World<'_>) -> Vec<Diagnostic> {
 
 /// A manifest without services does nothing.
 pub(super) fn no_services(world: &World<'_>) -> Vec<Diagnostic> {
-    let is_broken = world
+    // Those with a name that is unfit are not among the world's.
+    let has_some = world
         .input
         .documents
         .iter()
-        .any(|document| matches!(document.raw.services, Field::Unfit(_)));
-    if !world.services.is_empty() || !world.input.is_complete || is_broken {
+        .any(|document| match &document.raw.services {
+            Field::Absent => false,
+            Field::Unfit(_) => true,
+            Field::Written(services) => !services.value.0.is_empty(),
+        });
+    if has_some || !world.input.is_complete {
         return Vec::new();
     }
     let span = world

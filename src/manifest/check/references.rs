@@ -1,6 +1,10 @@
 //! Rules about what points at something else: groups and dependencies.
 
-use super::edges::{Edge, decisive, references};
+use std::collections::HashMap;
+
+use indexmap::IndexMap;
+
+use super::edges::{Edge, references};
 use super::world::{World, memberships};
 use crate::cycle::find_cycles;
 use crate::id::ServiceName;
@@ -9,6 +13,9 @@ use crate::manifest::model::Condition;
 use crate::manifest::raw;
 use crate::manifest::similar::nearest;
 use crate::manifest::source::Span;
+
+/// How many names are compared for a did-you-mean: it must not take long in a manifest of thousands.
+const MOST_CANDIDATES: usize = 500;
 
 /// A service joins groups that are declared.
 pub(super) fn unknown_groups(world: &World<'_>) -> Vec<Diagnostic> {
@@ -32,7 +39,10 @@ pub(super) fn unknown_groups(world: &World<'_>) -> Vec<Diagnostic> {
 
 fn unknown_group(world: &World<'_>, group: &str, span: Span, message: String) -> Diagnostic {
     let groups = world.groups.keys().map(|name| name.as_str());
-    let help = match (nearest(group, groups), group.strip_prefix('@')) {
+    let help = match (
+        nearest(group, groups.take(MOST_CANDIDATES)),
+        group.strip_prefix('@'),
+    ) {
         (_, Some(bare)) => format!("in `groups` the name stands without `@`: `{bare}`"),
         (Some(near), _) => format!("a group with a similar name exists: `{near}`"),
         (None, _) => format!("declare it at the top level: `groups: {{{group}: {{}}}}`"),
@@ -69,7 +79,7 @@ pub(super) fn unknown_dependencies(world: &World<'_>) -> Vec<Diagnostic> {
             let help = if world.groups.contains_key(text) {
                 format!("`{text}` is a group: write `\"@{text}\"`")
             } else {
-                match nearest(text, services) {
+                match nearest(text, services.take(MOST_CANDIDATES)) {
                     Some(near) => format!("a service with a similar name exists: `{near}`"),
                     None => "declare it under `services`, or remove it here".to_owned(),
                 }
@@ -145,16 +155,17 @@ pub(super) fn empty_groups(world: &World<'_>) -> Vec<Diagnostic> {
 /// settles it.)
 pub(super) fn conflicting_conditions(world: &World<'_>) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
-    for chosen in decisive(world.edges.iter()) {
-        if chosen.group.is_none() {
+    let mut chosen: HashMap<(&ServiceName, &ServiceName), &Edge> = HashMap::new();
+    for edge in world.edges.decisive() {
+        chosen.insert((&edge.dependent, &edge.dependency), edge);
+    }
+    for other in world.edges.iter() {
+        let Some(chosen) = chosen.get(&(&other.dependent, &other.dependency)) else {
+            continue;
+        };
+        if chosen.group.is_none() || chosen.condition == other.condition {
             continue;
         }
-        let other = world.edges.iter().find(|edge| {
-            edge.dependent == chosen.dependent
-                && edge.dependency == chosen.dependency
-                && edge.condition != chosen.condition
-        });
-        let Some(other) = other else { continue };
         let (dependent, dependency) = (&chosen.dependent, &chosen.dependency);
         diagnostics.push(
             Diagnostic::error(
@@ -182,11 +193,7 @@ pub(super) fn completed_is_for_tasks(world: &World<'_>) -> Vec<Diagnostic> {
         })
         .map(|edge| {
             let Edge { dependent, dependency, .. } = edge;
-            let through = edge
-                .group
-                .as_ref()
-                .map(|group| format!(", a member of `@{group}`"))
-                .unwrap_or_default();
+            let through = edge.through();
             let mut diagnostic = Diagnostic::error(
                 "completed_without_task",
                 format!("service `{dependent}` waits for `{dependency}` to complete, which is not a task{through}"),
@@ -203,19 +210,22 @@ pub(super) fn completed_is_for_tasks(world: &World<'_>) -> Vec<Diagnostic> {
 
 /// Services do not wait for each other in a circle.
 pub(super) fn cycles(world: &World<'_>) -> Vec<Diagnostic> {
-    let edges = decisive(
-        world
-            .edges
-            .iter()
-            .filter(|edge| edge.dependent != edge.dependency),
-    );
-    find_cycles(edges.iter().map(|edge| (&edge.dependent, &edge.dependency)))
+    let edges: IndexMap<(&ServiceName, &ServiceName), &Edge> = world
+        .edges
+        .decisive()
+        .filter(|edge| edge.dependent != edge.dependency)
+        .map(|edge| ((&edge.dependent, &edge.dependency), edge))
+        .collect();
+    find_cycles(edges.keys().copied())
         .iter()
         .map(|path| cycle(path, &edges))
         .collect()
 }
 
-fn cycle(path: &[ServiceName], edges: &[&Edge]) -> Diagnostic {
+fn cycle(
+    path: &[ServiceName],
+    edges: &IndexMap<(&ServiceName, &ServiceName), &Edge>,
+) -> Diagnostic {
     let names: Vec<String> = path.iter().map(|name| format!("`{name}`")).collect();
     let mut diagnostic = Diagnostic::error(
         "dependency_cycle",
@@ -223,19 +233,9 @@ fn cycle(path: &[ServiceName], edges: &[&Edge]) -> Diagnostic {
     )
     .help("remove one of these dependencies");
     for step in path.windows(2) {
-        let edge = edges
-            .iter()
-            .find(|edge| edge.dependent == step[0] && edge.dependency == step[1]);
-        if let Some(edge) = edge {
-            let through = edge
-                .group
-                .as_ref()
-                .map(|group| format!(", a member of `@{group}`"))
-                .unwrap_or_default();
-            diagnostic = diagnostic.label(
-                edge.span,
-                format!("`{}` needs `{}`{through}", step[0], step[1]),
-            );
+        if let Some(edge) = edges.get(&(&step[0], &step[1])) {
+            let text = format!("`{}` needs `{}`{}", step[0], step[1], edge.through());
+            diagnostic = diagnostic.label(edge.span, text);
         }
     }
     diagnostic

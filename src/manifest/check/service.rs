@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use super::edges::decisive;
 use super::environment;
 use super::text::Texts;
 use super::world::{Declared, World, kind_of, memberships};
@@ -167,7 +166,9 @@ fn working_dir<'a>(
 }
 
 fn dependencies(world: &World<'_>, name: &ServiceName) -> IndexMap<ServiceName, Dependency> {
-    decisive(world.edges.iter().filter(|edge| edge.dependent == *name))
+    world
+        .edges
+        .decisive_of(name)
         .into_iter()
         .map(|edge| {
             let dependency = Dependency {

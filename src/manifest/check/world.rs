@@ -1,10 +1,10 @@
 //! The declared things of all files, side by side, with what several rules need to know of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use indexmap::IndexMap;
 
-use super::edges::{self, Edge};
+use super::edges::Edges;
 use super::text::Texts;
 use super::{Document, Input};
 use crate::id::{GroupName, ProjectName, ServiceName};
@@ -28,7 +28,9 @@ pub(crate) struct World<'a> {
     /// The sessions of the tmux services.
     pub(super) sessions: IndexMap<ServiceName, Session>,
     /// Who needs whom.
-    pub(super) edges: Vec<Edge>,
+    pub(super) edges: Edges,
+    /// The members of each group that somebody names, declared or not.
+    members: HashMap<String, Vec<ServiceName>>,
 }
 
 /// Something with a name of its own.
@@ -72,7 +74,8 @@ impl<'a> World<'a> {
             services: IndexMap::new(),
             doubled: Vec::new(),
             sessions: IndexMap::new(),
-            edges: Vec::new(),
+            edges: Edges::default(),
+            members: HashMap::new(),
         };
         let mut groups = IndexMap::new();
         let mut services = IndexMap::new();
@@ -99,7 +102,8 @@ impl<'a> World<'a> {
         world.services = services;
         let prefix = world.tmux(diagnostics);
         world.sessions = world.sessions(&prefix, diagnostics);
-        world.edges = edges::edges(&world);
+        world.members = members(&world);
+        world.edges = Edges::new(&world, diagnostics);
         world
     }
 
@@ -134,12 +138,11 @@ impl<'a> World<'a> {
     }
 
     /// The members of a group, in the order of the manifest.
-    pub(super) fn members(&self, group: &str) -> Vec<&ServiceName> {
-        self.services
-            .values()
-            .filter(|service| memberships(service.raw).any(|(name, _)| name == group))
-            .map(|service| &service.name)
-            .collect()
+    pub(super) fn members(&self, group: &str) -> &[ServiceName] {
+        self.members
+            .get(group)
+            .map(Vec::as_slice)
+            .unwrap_or_default()
     }
 
     /// The type of a service, where it is known.
@@ -273,6 +276,20 @@ pub(super) fn memberships(raw: Option<&raw::Service>) -> impl Iterator<Item = (&
         .map(|groups| raw::texts(groups))
         .unwrap_or_default()
         .into_iter()
+}
+
+fn members(world: &World<'_>) -> HashMap<String, Vec<ServiceName>> {
+    let mut members: HashMap<String, Vec<ServiceName>> = HashMap::new();
+    for service in world.services.values() {
+        for (group, _) in memberships(service.raw) {
+            let members = members.entry(group.to_owned()).or_default();
+            // A group that is named twice has its member once.
+            if members.last() != Some(&service.name) {
+                members.push(service.name.clone());
+            }
+        }
+    }
+    members
 }
 
 fn declare<'a, N, T>(
