@@ -39,8 +39,12 @@ pub(super) fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failur
         Some(name) => name.clone(),
         None => project_for(&directory)?,
     };
-    write_new(&file, &template(&project))?;
+    // The manifest comes last: whatever goes wrong before, nothing is in the way of another try.
+    if file.exists() {
+        return Err(exists_already(&file));
+    }
     write_schema(&directory.join(SCHEMA))?;
+    write_new(&file, &template(&project))?;
     call.note(&format!(
         "wrote {} and {}\n",
         shown(&file),
@@ -98,13 +102,17 @@ fn write_new(file: &Path, text: &str) -> Result<(), Failure> {
     opened
         .and_then(|mut opened| opened.write_all(text.as_bytes()))
         .map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => Failure::new(
-                ExitCode::Failed,
-                format!("{} is there already, and is left as it is", shown(file)),
-            )
-            .help("write elsewhere with `baudbot init DIRECTORY`"),
+            io::ErrorKind::AlreadyExists => exists_already(file),
             _ => Failure::system(&format!("cannot write {}", shown(file)), &error),
         })
+}
+
+fn exists_already(file: &Path) -> Failure {
+    Failure::new(
+        ExitCode::Failed,
+        format!("{} is there already, and is left as it is", shown(file)),
+    )
+    .help("write elsewhere with `baudbot init DIRECTORY`")
 }
 
 /// Writes the schema; one that is there is made by us too and is renewed.

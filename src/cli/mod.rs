@@ -4,15 +4,23 @@
 //! [`Failure`]. What it knows of the world comes through [`Call`]; what people read is made in
 //! [`crate::render`]. Data goes to standard output, the rest to standard error.
 
+mod attach;
 mod call;
 mod config;
+mod down;
 mod failure;
+mod follow;
+mod foreground;
 mod graph;
 mod init;
 mod logs;
+mod plan;
 mod project;
 mod schema;
+mod session;
+mod status;
 mod supervise;
+mod up;
 mod validate;
 
 use std::ffi::OsString;
@@ -75,8 +83,24 @@ enum ColorArgument {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Bring services up, in order, and wait until they are ready
+    Up(up::Arguments),
+    /// Take services down, in order, and prove that nothing is left
+    Down(down::Arguments),
+    /// Bring the named services up
+    Start(up::StartArguments),
+    /// Take the named services down
+    Stop(down::StopArguments),
+    /// Give services a new run
+    Restart(up::RestartArguments),
+    /// Show what runs, what does not, and why
+    Status(status::Arguments),
     /// Show what services printed
     Logs(logs::Arguments),
+    /// Attach this terminal to the tmux session of a service
+    Attach(attach::Arguments),
+    /// Show what an order would do, and why
+    Plan(plan::Arguments),
     /// Check the manifest and report every mistake in it
     Validate(validate::Arguments),
     /// Print the JSON Schema of the manifest, for editors
@@ -167,7 +191,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(call: &Call, command: Command) -> Result<ExitCode, Failure> {
     match command {
+        Command::Up(arguments) => wait_for(up::run(call, arguments)),
+        Command::Down(arguments) => wait_for(down::run(call, arguments)),
+        Command::Start(arguments) => wait_for(up::start(call, arguments)),
+        Command::Stop(arguments) => wait_for(down::stop(call, arguments)),
+        Command::Restart(arguments) => wait_for(up::restart(call, arguments)),
+        Command::Status(arguments) => wait_for(status::run(call, &arguments)),
         Command::Logs(arguments) => logs::run(call, &arguments),
+        Command::Attach(arguments) => wait_for(attach::run(call, &arguments)),
+        Command::Plan(arguments) => wait_for(plan::run(call, arguments)),
         Command::Validate(arguments) => validate::run(call, &arguments),
         Command::Schema => schema::run(call),
         Command::Config(arguments) => config::run(call, &arguments),
@@ -175,6 +207,15 @@ fn dispatch(call: &Call, command: Command) -> Result<ExitCode, Failure> {
         Command::Init(arguments) => init::run(call, &arguments),
         Command::Supervise(arguments) => supervise::run(arguments),
     }
+}
+
+/// Runs a command that talks to the supervisor.
+fn wait_for(command: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::system("cannot wait for anything", &error))?
+        .block_on(command)
 }
 
 #[cfg(test)]

@@ -111,7 +111,7 @@ pub(super) fn project_name(call: &Call) -> Result<ProjectName, Failure> {
 }
 
 /// The name that was given by somebody rather than found.
-fn explicit_name(call: &Call) -> Result<Option<ProjectName>, Failure> {
+pub(super) fn explicit_name(call: &Call) -> Result<Option<ProjectName>, Failure> {
     if call.options.project.is_some() || call.options.file.is_some() {
         return Ok(call.options.project.clone());
     }

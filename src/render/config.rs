@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::manifest::model::{
-    Cleanup, Command, Environment, Exit, Group, Manifest, Probe, Ready, Restart, Service,
+    Cleanup, Command, Environment, Exit, Group, Manifest, Probe, Ready, Restart, Service, Signal,
     TmuxServer,
 };
 
@@ -118,7 +118,7 @@ impl Shown<'_> {
         let timeout = span(service.stop.timeout);
         put(
             "stop",
-            json!({ "signal": service.stop.signal.0, "timeout": timeout }),
+            json!({ "signal": signal(service.stop.signal), "timeout": timeout }),
         );
         put("success_exit", exits(&service.success_exit));
         put("cleanup", cleanup(&service.cleanup));
@@ -203,15 +203,17 @@ fn exits(exits: &[Exit]) -> Value {
         .iter()
         .map(|exit| match exit {
             Exit::Code(code) => json!(code),
-            Exit::Signal(signal) => json!(signal_name(signal.0)),
+            Exit::Signal(number) => signal(*number),
         })
         .collect()
 }
 
-/// As `kill -l` says it. A signal without a name in the manifest has none here either.
-fn signal_name(number: i32) -> String {
-    nix::sys::signal::Signal::try_from(number)
-        .map_or_else(|_| number.to_string(), |signal| signal.as_str().to_owned())
+/// A signal by its name where it has one (signal(7)), else by its number.
+fn signal(signal: Signal) -> Value {
+    match nix::sys::signal::Signal::try_from(signal.0) {
+        Ok(named) => json!(named.as_str().trim_start_matches("SIG")),
+        Err(_) => json!(signal.0),
+    }
 }
 
 fn cleanup(cleanup: &Cleanup) -> Value {

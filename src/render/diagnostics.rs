@@ -51,7 +51,11 @@ pub fn diagnostics(loaded: &Loaded, look: &Look) -> String {
     }
     text += &counts.join(", ");
     text.push('\n');
-    text
+    if look.has_unicode {
+        text
+    } else {
+        text.replace('…', "...")
+    }
 }
 
 /// What `validate` says of a manifest without errors.

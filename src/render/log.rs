@@ -29,7 +29,7 @@ pub fn line(name: &ServiceName, width: usize, style: Style, line: &Line, look: &
     let prefix = look.paint(style, &format!("{name:width$} |"));
     let mut text = format!("{prefix} {}", shown(&line.content, look.has_colour));
     if line.is_cut {
-        text += &look.paint(FAINT, " … (cut)");
+        text += &look.paint(FAINT, " ... (cut)");
     }
     text.push('\n');
     text

@@ -13,6 +13,7 @@ pub mod failure;
 pub mod graph;
 pub mod human;
 pub mod log;
+pub mod outcome;
 pub mod plan;
 pub mod progress;
 pub mod proof;

@@ -32,7 +32,7 @@ pub fn is_as_wanted(service: &ServiceStatus) -> bool {
     let is_well = matches!(service.state, StateWord::Ready | StateWord::Completed);
     match service.goal {
         Goal::Up => is_well,
-        Goal::Down => service.state.is_down() && service.survivors.is_empty(),
+        Goal::Down => service.state.is_down() && !service.is_stuck,
     }
 }
 
@@ -104,7 +104,7 @@ pub(super) mod tests {
     pub(crate) fn service(goal: Goal, state: StateWord) -> ServiceStatus {
         serde_json::from_value(serde_json::json!({
             "type": "process", "goal": goal, "state": state, "restarts": 0,
-            "groups": [], "ports": [], "survivors": [],
+            "groups": [], "ports": [], "survivors": [], "waits_for": [], "is_stuck": false,
         }))
         .unwrap()
     }

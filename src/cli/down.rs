@@ -1,0 +1,119 @@
+//! `baudbot down` and `stop`.
+//!
+//! Only the project's name is needed: a broken manifest keeps nobody from stopping things.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::follow::{Ended, Following, follow};
+use super::{Call, Failure, project, session};
+use crate::control::protocol::{OrderRequest, VERSION};
+use crate::exit::ExitCode;
+use crate::plan::{Order, Selector};
+use crate::render::{outcome, plan, proof};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Which services; all, when none is named. What needs them goes along
+    #[arg(value_name = "NAME|@GROUP")]
+    selection: Vec<Selector>,
+    #[command(flatten)]
+    stopping: Stopping,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StopArguments {
+    /// Which services. What needs them goes along
+    #[arg(value_name = "NAME|@GROUP", required = true)]
+    selection: Vec<Selector>,
+    #[command(flatten)]
+    stopping: Stopping,
+}
+
+/// How to stop.
+#[derive(Debug, Args)]
+pub(super) struct Stopping {
+    /// KILL at once, without grace
+    #[arg(long)]
+    now: bool,
+    /// Wait no longer than this, as in 90s or 5m; the work goes on
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+}
+
+pub(super) async fn run(call: &Call, arguments: Arguments) -> Result<ExitCode, Failure> {
+    take_down(call, arguments.selection, &arguments.stopping).await
+}
+
+pub(super) async fn stop(call: &Call, arguments: StopArguments) -> Result<ExitCode, Failure> {
+    take_down(call, arguments.selection, &arguments.stopping).await
+}
+
+async fn take_down(
+    call: &Call,
+    selection: Vec<Selector>,
+    stopping: &Stopping,
+) -> Result<ExitCode, Failure> {
+    let project = project::locate(call)?;
+    let is_running = session::running(&project).await?.is_some();
+    if !is_running && !session::has_leftovers(&project)? {
+        call.note(&outcome::nothing_runs(project.name()));
+        return Ok(ExitCode::Done);
+    }
+    let request = OrderRequest {
+        version: VERSION,
+        order: Order::Down,
+        manifest: None,
+        selection,
+        dry_run: false,
+        now: stopping.now,
+    };
+    let (reply, notices) = session::order(call, &project, &request).await?;
+    call.note(&plan::changes(&reply.plan, &call.err));
+    let mut following = Following::new(Order::Down, &reply);
+    match follow(call, &mut following, &reply, notices, stopping.timeout).await? {
+        Ended::Settled => report(call, &following),
+        Ended::SupervisorLeft => Err(Failure::new(
+            ExitCode::Failed,
+            "the supervisor left before everything was down",
+        )
+        .help(format!("end what is left with `{}`", call.typed("down")))),
+        Ended::TimedOut => {
+            call.note(&outcome::timed_out(following.pending(), &call.err));
+            call.note(&outcome::goes_on(
+                &call.typed("status"),
+                &call.typed("down --now"),
+                &call.err,
+            ));
+            Ok(ExitCode::TimedOut)
+        }
+        Ended::Interrupted => {
+            call.note(&outcome::detached(following.pending(), &call.err));
+            call.note(&outcome::goes_on(
+                &call.typed("status"),
+                &call.typed("down --now"),
+                &call.err,
+            ));
+            Ok(ExitCode::Interrupted)
+        }
+    }
+}
+
+fn report(call: &Call, following: &Following) -> Result<ExitCode, Failure> {
+    if let Some(proof) = following.proof() {
+        call.print(&proof::proof(proof, &call.out))?;
+        return Ok(exit(proof.is_clean()));
+    }
+    let survivors = following.survivors();
+    call.print(&proof::survivors(&survivors, &call.out))?;
+    Ok(exit(survivors.is_empty()))
+}
+
+fn exit(is_clean: bool) -> ExitCode {
+    if is_clean {
+        ExitCode::Done
+    } else {
+        ExitCode::Failed
+    }
+}

@@ -1,0 +1,78 @@
+//! Talking to the supervisor: finding or starting it, giving it an order, and hearing what becomes
+//! of it.
+
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use futures_util::Stream;
+
+use super::{Call, Failure};
+use crate::control::client::{self, Client, ClientError};
+use crate::control::protocol::{Notice, OrderReply, OrderRequest};
+use crate::render::failure;
+use crate::store::Project;
+
+/// How long a supervisor that is leaving is waited for.
+const LEAVING_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the supervisor tells.
+pub(super) type Notices = Pin<Box<dyn Stream<Item = Result<Notice, ClientError>>>>;
+
+/// The supervisor, if one runs.
+pub(super) async fn running(project: &Project) -> Result<Option<Client>, Failure> {
+    Ok(client::connect(project).await?)
+}
+
+/// The supervisor; one is started when none runs.
+pub(super) async fn running_or_started(call: &Call, project: &Project) -> Result<Client, Failure> {
+    let note = |text: &str| call.note(&format!("{text}\n"));
+    Ok(client::connect_or_start(project, note).await?)
+}
+
+/// Whether there may be something to take down although no supervisor answers: one is just arriving
+/// or was killed, as the lock file tells, or left something behind, as the ledger tells.
+pub(super) fn has_leftovers(project: &Project) -> Result<bool, Failure> {
+    let ledger = project.read_ledger()?;
+    let is_left = !ledger.open.is_empty() || ledger.tmux_server.is_some();
+    Ok(is_left || project.lock_holder().is_some())
+}
+
+/// Gives an order and returns what it came to, with the notices that tell of it. A supervisor that
+/// leaves at this very moment is waited for, and the next one is asked.
+pub(super) async fn order(
+    call: &Call,
+    project: &Project,
+    request: &OrderRequest,
+) -> Result<(OrderReply, Notices), Failure> {
+    let begun = Instant::now();
+    loop {
+        let client = running_or_started(call, project).await?;
+        match ordered(&client, request).await {
+            Err(error) if error.is_leaving() && begun.elapsed() < LEAVING_TIMEOUT => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            result => return Ok(result?),
+        }
+    }
+}
+
+async fn ordered(
+    client: &Client,
+    request: &OrderRequest,
+) -> Result<(OrderReply, Notices), ClientError> {
+    // Opened before the order is given, so that nothing of what becomes of it is missed.
+    let notices = client.notices().await?;
+    let reply = client.order(request).await?;
+    Ok((reply, Box::pin(notices)))
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let help = error.help();
+        let exit = match &error {
+            ClientError::Refused(refusal) => crate::exit::ExitCode::from_number(refusal.exit),
+            _ => crate::exit::ExitCode::Failed,
+        };
+        Self::new(exit, failure::chain(&error)).maybe_help(help)
+    }
+}

@@ -1,0 +1,204 @@
+//! `baudbot up`, `start` and `restart`.
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use super::follow::{Ended, Following, follow};
+use super::{Call, Failure, project, session};
+use crate::control::protocol::{OrderReply, OrderRequest, VERSION};
+use crate::exit::ExitCode;
+use crate::id::ServiceName;
+use crate::log_reader::{Line, Merged, Start};
+use crate::machine::StateWord;
+use crate::plan::{Order, Selector};
+use crate::render::{outcome, plan};
+use crate::store::Project;
+
+/// How many lines of a failed service's log are shown.
+const LAST_LINES: usize = 10;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Which services; all, when none is named. What they need comes along
+    #[arg(value_name = "NAME|@GROUP")]
+    selection: Vec<Selector>,
+    #[command(flatten)]
+    waiting: Waiting,
+    /// Only show what would be done
+    #[arg(long)]
+    dry_run: bool,
+    /// Be the supervisor, as the main process of a unit: until everything is down
+    #[arg(long, conflicts_with_all = ["dry_run", "no_wait", "timeout"])]
+    foreground: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StartArguments {
+    /// Which services. What they need comes along
+    #[arg(value_name = "NAME|@GROUP", required = true)]
+    selection: Vec<Selector>,
+    #[command(flatten)]
+    waiting: Waiting,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RestartArguments {
+    /// Which services; all, when none is named
+    #[arg(value_name = "NAME|@GROUP")]
+    selection: Vec<Selector>,
+    #[command(flatten)]
+    waiting: Waiting,
+}
+
+/// How long to wait.
+#[derive(Debug, Args)]
+pub(super) struct Waiting {
+    /// Do not wait until everything is ready
+    #[arg(long)]
+    no_wait: bool,
+    /// Wait no longer than this, as in 90s or 5m; the work goes on
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+}
+
+pub(super) async fn run(call: &Call, arguments: Arguments) -> Result<ExitCode, Failure> {
+    if arguments.dry_run {
+        return super::plan::show(call, Order::Up, arguments.selection, false).await;
+    }
+    if arguments.foreground {
+        let (project, request) = request(call, Order::Up, arguments.selection)?;
+        return super::foreground::run(call, project, &request).await;
+    }
+    bring_up(call, Order::Up, arguments.selection, &arguments.waiting).await
+}
+
+pub(super) async fn start(call: &Call, arguments: StartArguments) -> Result<ExitCode, Failure> {
+    bring_up(call, Order::Up, arguments.selection, &arguments.waiting).await
+}
+
+pub(super) async fn restart(call: &Call, arguments: RestartArguments) -> Result<ExitCode, Failure> {
+    bring_up(
+        call,
+        Order::Restart,
+        arguments.selection,
+        &arguments.waiting,
+    )
+    .await
+}
+
+/// The order, with the manifest as it is now.
+fn request(
+    call: &Call,
+    order: Order,
+    selection: Vec<Selector>,
+) -> Result<(Project, OrderRequest), Failure> {
+    let manifest = project::manifest(call)?;
+    let project = Project::locate(&manifest.project)?;
+    let request = OrderRequest {
+        version: VERSION,
+        order,
+        manifest: Some(manifest),
+        selection,
+        dry_run: false,
+        now: false,
+    };
+    Ok((project, request))
+}
+
+async fn bring_up(
+    call: &Call,
+    order: Order,
+    selection: Vec<Selector>,
+    waiting: &Waiting,
+) -> Result<ExitCode, Failure> {
+    let begun = Instant::now();
+    let (project, request) = request(call, order, selection)?;
+    let (reply, notices) = session::order(call, &project, &request).await?;
+    call.note(&plan::changes(&reply.plan, &call.err));
+    if waiting.no_wait {
+        if !plan::changes_anything(&reply.plan) {
+            call.note(&format!("{}\n", plan::summary(&reply.plan)));
+        }
+        return Ok(ExitCode::Done);
+    }
+    let mut following = Following::new(order, &reply);
+    let ended = follow(call, &mut following, &reply, notices, waiting.timeout).await?;
+    match ended {
+        Ended::Settled => Ok(report(call, &project, &following, &reply, begun)),
+        Ended::SupervisorLeft => Err(Failure::new(
+            ExitCode::Failed,
+            "the supervisor left before everything was up",
+        )
+        .help(format!("see what is left with `{}`", call.typed("status")))),
+        Ended::TimedOut => {
+            call.note(&outcome::timed_out(following.pending(), &call.err));
+            call.note(&outcome::goes_on(
+                &call.typed("status"),
+                &call.typed("down"),
+                &call.err,
+            ));
+            Ok(ExitCode::TimedOut)
+        }
+        Ended::Interrupted => {
+            call.note(&outcome::detached(following.pending(), &call.err));
+            call.note(&outcome::goes_on(
+                &call.typed("status"),
+                &call.typed("down"),
+                &call.err,
+            ));
+            Ok(ExitCode::Interrupted)
+        }
+    }
+}
+
+/// Says what the order came to; of what failed, the last lines of its log.
+fn report(
+    call: &Call,
+    project: &Project,
+    following: &Following,
+    reply: &OrderReply,
+    begun: Instant,
+) -> ExitCode {
+    let exit = following.up_exit();
+    for (name, service) in following.in_state(StateWord::Failed) {
+        let lines = last_lines(project, name);
+        let typed = call.typed(&format!("logs {name}"));
+        call.note(&outcome::failed(name, service, &lines, &typed, &call.err));
+    }
+    for (name, service) in following.in_state(StateWord::Blocked) {
+        call.note(&outcome::blocked(name, service, &call.err));
+    }
+    for (name, service) in following
+        .in_state(StateWord::Inactive)
+        .filter(|(name, _)| following.is_wanted(name))
+    {
+        call.note(&outcome::not_running(name, service, &call.err));
+    }
+    if exit == ExitCode::Done && !plan::changes_anything(&reply.plan) {
+        call.note(&format!("{}\n", plan::summary(&reply.plan)));
+        return exit;
+    }
+    let well = following.in_state(StateWord::Ready).count()
+        + following.in_state(StateWord::Completed).count();
+    call.note(&outcome::up(
+        well,
+        following.wanted(),
+        begun.elapsed(),
+        &call.err,
+    ));
+    exit
+}
+
+/// The end of a service's log. That it cannot be read is not what people need to hear now.
+fn last_lines(project: &Project, name: &ServiceName) -> Vec<Line> {
+    let read = || {
+        let mut merged = Merged::open(&[project.log_file(name)], Start::Last(LAST_LINES))?;
+        let mut lines = Vec::new();
+        while let Some((_, line)) = merged.next_line()? {
+            lines.push(line);
+        }
+        Ok::<_, std::io::Error>(lines)
+    };
+    read().unwrap_or_default()
+}

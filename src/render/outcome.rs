@@ -1,0 +1,109 @@
+//! What an order came to.
+
+use std::time::Duration;
+
+use super::failure::help;
+use super::status::state;
+use super::{BAD, BUSY, FAINT, GOOD, Look, STRONG, human, log};
+use crate::control::protocol::ServiceStatus;
+use crate::id::{ProjectName, ServiceName};
+use crate::log_reader::Line;
+
+/// `3 services up (1.2s)`, or how many of them are not.
+pub fn up(well: usize, total: usize, elapsed: Duration, look: &Look) -> String {
+    let elapsed = look.paint(FAINT, &format!("({})", human::span(elapsed)));
+    if well == total {
+        let count = human::count(total, "service");
+        format!("{} {elapsed}\n", look.paint(GOOD, &format!("{count} up")))
+    } else {
+        let count = human::count(total, "service");
+        format!(
+            "{} {elapsed}\n",
+            look.paint(BAD, &format!("{well} of {count} up"))
+        )
+    }
+}
+
+/// A service that failed: why, the end of its log, and how to see more.
+pub fn failed(
+    name: &ServiceName,
+    service: &ServiceStatus,
+    lines: &[Line],
+    typed: &str,
+    look: &Look,
+) -> String {
+    let mut text = headline(name, service, look);
+    if !lines.is_empty() {
+        text += &look.paint(FAINT, &format!("the last lines of `{name}`:"));
+        text.push('\n');
+        for line in lines {
+            text += &log::line(name, 0, log::prefix_style(0), line, look);
+        }
+        text += &help(&format!("see all with `{typed}`"), look);
+    }
+    text
+}
+
+/// A service that cannot start.
+pub fn blocked(name: &ServiceName, service: &ServiceStatus, look: &Look) -> String {
+    headline(name, service, look)
+}
+
+/// A service that neither failed nor is up: it ended, or somebody stopped it meanwhile.
+pub fn not_running(name: &ServiceName, service: &ServiceStatus, look: &Look) -> String {
+    headline(name, service, look)
+}
+
+fn headline(name: &ServiceName, service: &ServiceStatus, look: &Look) -> String {
+    let name = look.paint(STRONG, &format!("`{name}`"));
+    format!(
+        "{} {name} is {}\n",
+        look.paint(BAD, "error:"),
+        state(service, look)
+    )
+}
+
+/// Time is up while these are on their way.
+pub fn timed_out<'a>(
+    pending: impl Iterator<Item = (&'a ServiceName, &'a ServiceStatus)>,
+    look: &Look,
+) -> String {
+    let text = format!("{} the time is up\n", look.paint(BUSY, "timed out:"));
+    text + &waited_for(pending, look)
+}
+
+/// Nobody waits any longer for these.
+pub fn detached<'a>(
+    pending: impl Iterator<Item = (&'a ServiceName, &'a ServiceStatus)>,
+    look: &Look,
+) -> String {
+    let text = format!("{} no longer waiting\n", look.paint(BUSY, "interrupted:"));
+    text + &waited_for(pending, look)
+}
+
+fn waited_for<'a>(
+    pending: impl Iterator<Item = (&'a ServiceName, &'a ServiceStatus)>,
+    look: &Look,
+) -> String {
+    pending
+        .map(|(name, service)| {
+            let name = look.paint(STRONG, &format!("`{name}`"));
+            format!("  {name} is {}\n", state(service, look))
+        })
+        .collect()
+}
+
+/// The work goes on without the one who ordered it.
+pub fn goes_on(look_command: &str, stop_command: &str, look: &Look) -> String {
+    help(
+        &format!(
+            "this goes on in the background; look with `{look_command}`, end it with `{stop_command}`"
+        ),
+        look,
+    )
+}
+
+/// There is nothing to take down.
+pub fn nothing_runs(project: &ProjectName) -> String {
+    format!("nothing of project `{project}` is running\n")
+}
