@@ -8,6 +8,14 @@
 //! scene.end(); // down, exit 0, and the leak check
 //! ```
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set its scene has failed"
+)]
+#![expect(
+    unreachable_pub,
+    reason = "a test binary is the whole world of its stage"
+)]
 #![allow(dead_code, reason = "each test binary uses its own part of the stage")]
 
 use std::ffi::OsStr;
@@ -16,6 +24,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use baudbot::id::ProjectName;
@@ -30,6 +39,7 @@ pub const PROJECT: &str = "scene";
 /// The stage.
 pub struct Scene {
     directory: tempfile::TempDir,
+    project: String,
     environment: Vec<(String, String)>,
     ended: bool,
 }
@@ -107,9 +117,18 @@ impl Scene {
         ];
         Self {
             directory,
+            project: PROJECT.into(),
             environment,
             ended: false,
         }
+    }
+
+    /// A scene in which the manifest of this file runs as it is; it calls its project `project`.
+    pub fn of(manifest: &Path, project: &str) -> Self {
+        let mut scene = Self::bare();
+        scene.project = project.into();
+        std::os::unix::fs::symlink(manifest, scene.path("baudbot.yaml")).unwrap();
+        scene
     }
 
     /// Adds a variable to the environment of the commands that are run from now on.
@@ -146,12 +165,14 @@ impl Scene {
 
     /// The state directory of the project.
     pub fn state_dir(&self) -> PathBuf {
-        self.directory.path().join("state/baudbot").join(PROJECT)
+        let states = self.directory.path().join("state/baudbot");
+        states.join(&self.project)
     }
 
     /// The runtime directory of the project.
     pub fn runtime_dir(&self) -> PathBuf {
-        self.directory.path().join("run/baudbot").join(PROJECT)
+        let runtimes = self.directory.path().join("run/baudbot");
+        runtimes.join(&self.project)
     }
 
     /// The command `baudbot ARGUMENTS`, not started yet.
@@ -285,9 +306,10 @@ impl Scene {
     /// by the mark of the scene's project.
     pub fn processes(&self) -> Vec<i32> {
         let root = self.root().as_os_str().as_encoded_bytes();
-        let id = fs::canonicalize(self.state_dir())
-            .ok()
-            .map(|state| ProjectId::new(&ProjectName::new(PROJECT).unwrap(), &state));
+        let id = fs::canonicalize(self.state_dir()).ok().map(|state| {
+            let name = ProjectName::new(self.project.as_str()).unwrap();
+            ProjectId::new(&name, &state)
+        });
         let me = std::process::id();
         let contains = |bytes: &[u8]| bytes.windows(root.len()).any(|window| window == root);
         fs::read_dir("/proc")
@@ -408,13 +430,16 @@ pub fn kill(pid: i32, signal: i32) {
     let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal);
 }
 
-/// A port of 127.0.0.1 that nobody listens on.
+/// A port of 127.0.0.1 that nobody listens on. It lies below those that the kernel gives to outgoing
+/// connections (`ip_local_port_range`, ip(7)), and each test begins to look at another place: nobody
+/// else takes it while it is not listened on.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let turn = std::process::id() * 16 + ASKED.fetch_add(1, Ordering::Relaxed);
+    (0..20_000)
+        .map(|step| u16::try_from(10_000 + (turn + step) % 20_000).unwrap())
+        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
         .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 fn describe(pids: &[i32]) -> Vec<String> {
