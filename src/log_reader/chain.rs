@@ -53,26 +53,56 @@ fn rotated(path: &Path, age: u32) -> PathBuf {
     name.into()
 }
 
+/// How often a chain that is being rotated is looked at anew. A rotation is a handful of renames;
+/// one look more is nearly always enough.
+const MOST_LOOKS: u32 = 1000;
+
 /// Opens the files of the log at `path` that are newer than `known` (all, when it is `None` or no
-/// longer there), oldest first.
+/// longer there), oldest first. Whoever holds `known` must hold it open, or its inode could be
+/// another file's by now.
+///
+/// A rotation moves the files one by one, the oldest first, and the newest name appears last. A look
+/// that fell into one is thrown away: it met a gap, or the newest file is another one afterwards.
 pub(super) fn open_newer_than(path: &Path, known: Option<Inode>) -> io::Result<Vec<LogFile>> {
+    for _ in 0..MOST_LOOKS {
+        let before = inode_at(path)?;
+        if let Some(mut files) = look(path, known)?
+            && inode_at(path)? == before
+        {
+            files.reverse();
+            return Ok(files);
+        }
+        std::thread::yield_now();
+    }
+    Err(io::Error::other(format!(
+        "{} is rotated faster than it can be read",
+        path.display()
+    )))
+}
+
+/// One look at the files, newest first; `None`: it fell into a rotation.
+fn look(path: &Path, known: Option<Inode>) -> io::Result<Option<Vec<LogFile>>> {
     let mut files: Vec<LogFile> = Vec::new();
     for age in 0.. {
-        let found = if age == 0 {
-            open(path)?
+        let name = if age == 0 {
+            path.to_owned()
         } else {
-            open(&rotated(path, age))?
+            rotated(path, age)
         };
-        match found {
+        match open(&name)? {
             Some(file) if Some(file.inode) == known => break,
-            // Renamed between two opens: this is the file that was met under its younger name.
-            Some(file) if files.iter().any(|other| other.inode == file.inode) => {}
+            // Moved between two opens.
+            Some(file) if files.iter().any(|other| other.inode == file.inode) => return Ok(None),
             Some(file) => files.push(file),
-            // In the middle of a rotation `FILE` is missing for an instant.
-            None if age == 0 => {}
+            None if inode_at(&rotated(path, age + 1))?.is_some() => {
+                // Between its last rename and the first line after it, a log has no newest file.
+                if age == 0 && inode_at(path)?.is_none() {
+                    continue;
+                }
+                return Ok(None);
+            }
             None => break,
         }
     }
-    files.reverse();
-    Ok(files)
+    Ok(Some(files))
 }

@@ -19,6 +19,8 @@ pub(super) struct Cursor {
     current: Option<Current>,
     /// The file that was read last: what is newer than it is still to be read.
     last: Option<Inode>,
+    /// That file, once it was read to its end: as long as it is open, nobody else has its inode.
+    held: Option<std::fs::File>,
     /// What was read of a record whose newline has not come yet.
     record: Vec<u8>,
     is_record_cut: bool,
@@ -52,6 +54,7 @@ impl Cursor {
             next: files.into(),
             current: None,
             last: None,
+            held: None,
             record: Vec::new(),
             is_record_cut: false,
             pieces: [Pieces::default(), Pieces::default()],
@@ -184,7 +187,10 @@ impl Cursor {
             current.is_final = true;
             return Ok(Turn::ReadOn);
         }
-        self.current = None;
+        self.held = self
+            .current
+            .take()
+            .map(|current| current.reader.into_inner());
         if self.record.is_empty() {
             return Ok(Turn::ReadOn);
         }
