@@ -321,6 +321,29 @@ fn hurry_kills_at_once_whatever_the_order() -> Verdict {
 }
 
 #[test]
+fn hurry_lasts_until_the_next_order() -> Verdict {
+    let mut world = world(&chain(), &[]);
+    up(&mut world, &chain())?;
+    world.rest()?;
+    world.hurry()?;
+    world.order(Order::Restart, &only("web"), &chain())?;
+    world.rest()?;
+    assert_eq!(world.count("-> Terminate web"), 1);
+    assert_eq!(world.count("-> Kill"), 0);
+
+    world.order(Order::Down, &[], &chain())?;
+    world.hurry()?;
+    world.rest()?;
+    assert_eq!(
+        world.count("-> Terminate"),
+        2,
+        "`web` again, before the hurry"
+    );
+    assert_eq!(world.count("-> Kill"), 3);
+    Ok(())
+}
+
+#[test]
 fn a_restart_leaves_dependents_alone_and_one_of_all_follows_the_order() -> Verdict {
     let mut world = world(&chain(), &[]);
     up(&mut world, &chain())?;
@@ -435,28 +458,28 @@ fn many_services_are_spawned_a_few_at_a_time_and_nobody_is_forgotten() -> Verdic
 
 #[test]
 fn who_waited_longest_is_spawned_first() -> Verdict {
-    // Sixteen that take long to spawn, and one that ends at once and comes back all the time.
+    // All turns are taken by services that take long to spawn. One comes back before any of the
+    // others that wait had a turn; it stands before them in the manifest.
     let slow = Script {
         answer_after: 2_000,
         ..Script::well()
     };
-    let mut services: Vec<Service> = (0..15).map(|i| process(&format!("slow{i}"))).collect();
     let mut restless = process("restless");
     restless.restart.policy = Policy::Always;
     restless.restart.delay = Duration::ZERO;
-    services.insert(0, restless);
-    services.push(process("last"));
-    let manifest = manifest(services);
-    let slow_ones = (0..15).map(|i| (name(&format!("slow{i}")), vec![slow.clone()]));
-    let mut scripts: BTreeMap<ServiceName, Vec<Script>> = slow_ones.collect();
+    let slow_ones: Vec<String> = (0..20).map(|i| format!("slow{i}")).collect();
+    let others = slow_ones.iter().map(|service| process(service));
+    let manifest = manifest([restless].into_iter().chain(others));
+    let scripts = slow_ones
+        .iter()
+        .map(|service| (name(service), vec![slow.clone()]));
+    let mut scripts: BTreeMap<ServiceName, Vec<Script>> = scripts.collect();
     scripts.insert(name("restless"), vec![Script::ends(0); 5]);
     let mut world = World::new(manifest.clone(), scripts, Duration::ZERO, 1);
     up(&mut world, &manifest)?;
-    world.pass(seconds(1))?;
-    assert_eq!(
-        names(&world.spawned)[15..=17],
-        ["slow14", "last", "restless"]
-    );
+    world.pass(seconds(3))?;
+    let late = ["slow15", "slow16", "slow17", "slow18", "slow19", "restless"];
+    assert_eq!(names(&world.spawned)[16..22], late);
     Ok(())
 }
 

@@ -131,6 +131,10 @@ impl Oracle {
             is_hurried || !is_kill,
             "`{name}`: run {id} was killed without a grace"
         );
+        ensure!(
+            !is_hurried || is_kill,
+            "`{name}`: run {id} was given a grace in a hurry"
+        );
         let is_timeout = run.must_be_ready_by().is_some_and(|by| by <= now);
         if run.ended.is_none() && !is_hurried && is_going {
             ensure!(
