@@ -4,7 +4,7 @@
 //! machine obeys it; neither knows how it is kept. Everything that is handed out is sorted in the
 //! order in which the services were declared, so that the same manifest always gives the same plan.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -171,36 +171,49 @@ impl Graph {
     /// it needs, be it through services outside the subset, and in the earliest such wave. Services
     /// on a cycle, and what needs them, come together in the last wave.
     pub fn waves(&self, subset: &BTreeSet<ServiceName>) -> Vec<Vec<ServiceName>> {
-        let mut needs: BTreeMap<NodeIndex, BTreeSet<NodeIndex>> = BTreeMap::new();
-        for name in subset {
-            let Some(node) = self.nodes.get(name) else {
-                continue;
-            };
-            let below = self.dependencies_of(self.direct_dependencies(name));
-            needs.insert(
-                *node,
-                below
-                    .intersection(subset)
-                    .map(|dependency| self.nodes[dependency])
-                    .collect(),
-            );
-        }
-        let mut waves = Vec::new();
-        while !needs.is_empty() {
-            let mut wave: Vec<NodeIndex> = needs
-                .iter()
-                .filter(|(_, below)| !below.iter().any(|node| needs.contains_key(node)))
-                .map(|(node, _)| *node)
-                .collect();
-            if wave.is_empty() {
-                wave = needs.keys().copied().collect();
+        let is_member = |node: NodeIndex| subset.contains(&self.graph[node]);
+        let mut waves: Vec<Vec<NodeIndex>> = Vec::new();
+        // For each service the longest path down from it, counted in members of the subset.
+        let mut depths: Vec<usize> = vec![0; self.graph.node_count()];
+        let mut open_edges: Vec<usize> = self
+            .graph
+            .node_indices()
+            .map(|node| self.graph.neighbors(node).count())
+            .collect();
+        let mut done: VecDeque<NodeIndex> = self
+            .graph
+            .node_indices()
+            .filter(|node| open_edges[node.index()] == 0)
+            .collect();
+        let mut left: BTreeSet<NodeIndex> = self.graph.node_indices().collect();
+        while let Some(node) = done.pop_front() {
+            left.remove(&node);
+            let mut depth = depths[node.index()];
+            if is_member(node) {
+                if waves.len() <= depth {
+                    waves.resize_with(depth + 1, Vec::new);
+                }
+                waves[depth].push(node);
+                depth += 1;
             }
-            for node in &wave {
-                needs.remove(node);
+            for dependent in self.graph.neighbors_directed(node, Direction::Incoming) {
+                let above = &mut depths[dependent.index()];
+                *above = depth.max(*above);
+                open_edges[dependent.index()] -= 1;
+                if open_edges[dependent.index()] == 0 {
+                    done.push_back(dependent);
+                }
             }
-            waves.push(wave.into_iter().map(|n| self.graph[n].clone()).collect());
         }
+        waves.push(left.into_iter().filter(|node| is_member(*node)).collect());
         waves
+            .into_iter()
+            .filter(|wave| !wave.is_empty())
+            .map(|mut wave| {
+                wave.sort();
+                wave.into_iter().map(|n| self.graph[n].clone()).collect()
+            })
+            .collect()
     }
 }
 

@@ -84,6 +84,8 @@ struct Outcome {
     effects: Vec<Effect>,
     /// Services whose view may have changed.
     changed: BTreeSet<ServiceName>,
+    /// Whether who needs whom may have changed, by new declarations or dropped ones.
+    is_rewired: bool,
 }
 
 impl Project {
@@ -106,6 +108,7 @@ impl Project {
     pub fn apply(&mut self, manifest: Option<&Manifest>, plan: &Plan, now: Moment) -> Vec<Effect> {
         let mut outcome = Outcome::default();
         self.is_hurried = false;
+        outcome.is_rewired = manifest.is_some();
         if let Some(manifest) = manifest {
             self.hold(manifest, now, &mut outcome);
         }

@@ -44,7 +44,7 @@ impl Project {
         let held = self.held();
         for index in 0..self.nodes.len() {
             let (name, node) = (&self.nodes.keys()[index], &self.nodes[index]);
-            if node.is_running() && node.is_going() && !held.contains(name) {
+            if is_held(node) && !held.contains(name) {
                 is_changed |= self.find(index, Finding::MayStop, now, outcome);
             }
         }
@@ -225,7 +225,9 @@ impl Project {
             }
             !is_dropped
         });
-        self.nodes.len() != before
+        let is_changed = self.nodes.len() != before;
+        outcome.is_rewired |= is_changed;
+        is_changed
     }
 
     /// Tells whose view changed: those that changed, and those that wait for them.
@@ -244,10 +246,20 @@ impl Project {
             .filter(|(_, node)| waits_for_changed(node))
             .map(|(name, _)| name.clone());
         let mut names: BTreeSet<ServiceName> = changed.iter().cloned().chain(waiters).collect();
-        names.extend(self.may_be_held_by(changed));
+        if outcome.is_rewired {
+            names.extend(self.all_held());
+        } else {
+            names.extend(self.may_be_held_by(changed));
+        }
         outcome
             .effects
             .extend(names.into_iter().map(Effect::Announce));
+    }
+
+    /// The services that have to go and wait for others to be gone.
+    fn all_held(&self) -> impl Iterator<Item = ServiceName> {
+        let held = self.nodes.iter().filter(|(_, node)| is_held(node));
+        held.map(|(name, _)| name.clone())
     }
 
     /// The services that have to go of which `names` may be the nearest holders.
@@ -260,7 +272,7 @@ impl Project {
                 let Some(next) = self.nodes.get(name).filter(|_| seen.insert(name)) else {
                     continue;
                 };
-                if next.is_running() && next.is_going() {
+                if is_held(next) {
                     held.insert(name.clone());
                 }
                 if !holds_others(next) {
@@ -276,6 +288,11 @@ impl Project {
 /// be done for it, and one that stays does not hold up what goes.
 fn holds_others(node: &Node) -> bool {
     node.is_going() && !node.is_stuck()
+}
+
+/// Whether `node` has to go and was not signalled: once all has settled, because others go first.
+fn is_held(node: &Node) -> bool {
+    node.is_running() && node.is_going()
 }
 
 /// Whether what needs `node` needs in turn what `node` needs. Nobody has waited for what was never
