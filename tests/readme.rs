@@ -76,7 +76,9 @@ fn the_tour_works_as_it_stands_there() {
     assert!(outcome("baudbot status").out.contains("hello    ready"));
     let plan = &outcome("baudbot plan").out;
     assert!(plan.contains("1 to start, 2 to keep"), "{plan}");
-    assert_eq!(outcome("baudbot logs -n 3 clock").out.lines().count(), 3);
+    // It has just begun to tell the time, so there may be fewer than were asked for.
+    let lines = outcome("baudbot logs -n 3 clock").out.lines().count();
+    assert!((1..=3).contains(&lines), "{lines}");
     let down = &outcomes.last().unwrap().1;
     assert!(down.out.contains("verified:"), "{down:?}");
     assert_eq!(scene.processes(), []);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use indexmap::IndexMap;
 
-use super::session::Notices;
+use super::session::{self, Notices};
 use super::{Call, Failure};
 use crate::control::protocol::{News, OrderReply, Proof, ServiceStatus};
 use crate::exit::ExitCode;
@@ -181,6 +181,11 @@ pub(super) async fn follow(
     mut notices: Notices,
     timeout: Option<Duration>,
 ) -> Result<Ended, Failure> {
+    let supervisor = reply
+        .status
+        .supervisor
+        .as_ref()
+        .and_then(|status| session::identity(status));
     let mut progress = begin(call, following, reply);
     let until = timeout.map(|timeout| tokio::time::Instant::now() + timeout);
     let time_is_up = async {
@@ -215,6 +220,9 @@ pub(super) async fn follow(
     if following.is_whole_project {
         // What it has to say is said; the stream ends when it has let go of its files.
         while let Some(Ok(_)) = notices.next().await {}
+        if let Some(supervisor) = supervisor {
+            session::wait_for_end(&supervisor).await;
+        }
     }
     Ok(Ended::Settled)
 }

@@ -8,9 +8,11 @@ use futures_util::Stream;
 
 use super::{Call, Failure};
 use crate::control::client::{self, Client, ClientError};
-use crate::control::protocol::{Notice, OrderReply, OrderRequest};
+use crate::control::protocol::{Notice, OrderReply, OrderRequest, SupervisorStatus};
 use crate::render::failure;
 use crate::store::Project;
+use crate::sys::identity::{Identity, PidFd};
+use crate::sys::over::until_over;
 
 /// How long a supervisor that is leaving is waited for.
 const LEAVING_TIMEOUT: Duration = Duration::from_secs(30);
@@ -53,6 +55,20 @@ pub(super) async fn order(
             }
             result => return Ok(result?),
         }
+    }
+}
+
+/// The process of the supervisor that answered.
+pub(super) fn identity(status: &SupervisorStatus) -> Option<Identity> {
+    // Without it nobody can be waited for, and nobody is.
+    Identity::of(status.pid).ok().flatten()
+}
+
+/// Waits until the process of a supervisor that has said its last word is over, so that "nothing is
+/// left" is true of it too.
+pub(super) async fn wait_for_end(supervisor: &Identity) {
+    if let Ok(Some(handle)) = PidFd::open_verified(supervisor) {
+        let _ = tokio::time::timeout(LEAVING_TIMEOUT, until_over(handle)).await;
     }
 }
 
