@@ -38,13 +38,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs;
 use std::io;
-use std::path::Path;
 
-use super::identity::{Identity, Stat, boot_id, is_no_process};
+use super::identity::{Identity, Stat, boot_id};
 use super::mark::{Decoded, Link, ProjectId, read_mark};
 use super::process::is_answered_for;
+use super::walk::{children_of, is_listing_children, visit_all};
 use crate::id::RunId;
 
 /// Whose mark proves membership.
@@ -243,12 +242,13 @@ impl Census {
             boot_id: boot_id()?,
             processes: BTreeMap::new(),
         };
-        let is_listing_children = Path::new("/proc/thread-self/children").exists();
-        for pid in pids()? {
+        let is_listing_children = is_listing_children();
+        visit_all(|pid| {
             if !is_listing_children || is_relevant(pid, roots) {
                 census.look_at(pid)?;
             }
-        }
+            Ok(())
+        })?;
         if is_listing_children {
             census.add_descendants(roots)?;
         }
@@ -452,57 +452,4 @@ fn is_relevant(pid: i32, roots: &Roots) -> bool {
         return false;
     };
     mark_of(pid).is_some_and(|mark| owner.owns(&mark) || mark.outer().is_some())
-}
-
-/// The ids of all processes.
-pub(crate) fn pids() -> io::Result<Vec<i32>> {
-    let mut pids = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        if let Some(pid) = entry?
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        {
-            pids.push(pid);
-        }
-    }
-    Ok(pids)
-}
-
-/// The children of all threads of a process, zombies too; none when the process is gone.
-///
-/// Complete as long as no child ends meanwhile (`proc_tid_children(5)`).
-pub(crate) fn children_of(pid: i32) -> Vec<i32> {
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
-        return Vec::new();
-    };
-    threads
-        .flatten()
-        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
-        .flat_map(|text| {
-            let pids = text.split_ascii_whitespace().map(str::parse);
-            pids.filter_map(Result::ok).collect::<Vec<i32>>()
-        })
-        .collect()
-}
-
-/// All children of this process, zombies too.
-///
-/// # Errors
-/// When `/proc` cannot be read.
-pub(crate) fn own_children() -> io::Result<Vec<i32>> {
-    let me = std::process::id().cast_signed();
-    if Path::new("/proc/thread-self/children").exists() {
-        return Ok(children_of(me));
-    }
-    let mut children = Vec::new();
-    for pid in pids()? {
-        match Stat::read(pid) {
-            Ok(Some(stat)) if stat.ppid == me => children.push(pid),
-            Ok(_) => {}
-            Err(error) if is_no_process(&error) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(children)
 }

@@ -20,3 +20,4 @@ pub mod process;
 pub mod start_error;
 pub mod sweep;
 pub mod tmux;
+mod walk;

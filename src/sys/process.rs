@@ -29,11 +29,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::census::own_children;
 use super::child::{ChildEnds, Prepared};
 use super::identity::{Exit, Identity};
 use super::mark::Mark;
 use super::start_error::{Stage, StartError};
+use super::walk::own_children;
 
 /// What is searched when a service's environment has no `PATH`.
 pub const FALLBACK_PATH: &str = "/usr/local/bin:/usr/bin:/bin";

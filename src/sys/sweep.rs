@@ -1,12 +1,14 @@
 //! Ending all that belongs to a run, with proof.
 //!
 //! A look at `/proc` and a signal are two steps, and between them a process may fork, change its
-//! session and exit. One that does so every few milliseconds (a *hopper*) is missed by any number
-//! of looks followed by kills. So a sweep first makes the set hold still:
+//! session and exit. One that does so every few milliseconds (a *hopper*) outlives any number of
+//! looks followed by kills. So a sweep first makes the set hold still:
 //!
 //! 1. **Freeze.** Every member gets SIGSTOP, which nobody can catch, until two looks in a row find
-//!    no member that is not frozen. Marked processes are frozen on sight, within microseconds of
-//!    being read, since that is what a hopper loses against; the rest after a full look.
+//!    no trace of a member that is not frozen. Marked processes are frozen on sight, within
+//!    microseconds of being made ([`walk`](super::walk)), since that is what a hopper loses against;
+//!    the rest after a full look. A member that is gone before it is held, and a marked zombie that
+//!    was not there before, are traces too.
 //! 2. **Kill.** Every member gets SIGKILL, which ends the frozen too.
 //! 3. **Prove.** Wait for their ends, look again, kill what is new, until two looks in a row find
 //!    nobody. Who is still there when the time is over, or may not be signalled, is a survivor, and
@@ -21,14 +23,15 @@
 //! A frozen process is not always still: tmux continues the process of a pane as soon as it sees it
 //! stopped. Such a one is killed as it is; what it starts meanwhile is found in step 3.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::census::{Census, Member, Owner, Roots, Why, pids};
+use super::census::{Census, Member, Owner, Roots, Why};
 use super::identity::{Delivery, Identity, PidFd, Stat, wait_all};
 use super::mark::read_mark;
+use super::walk::visit_all;
 
 /// A process that could not be ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,19 +90,32 @@ pub struct Present {
 /// looks again anyway.
 ///
 /// # Errors
-/// When `/proc` cannot be read or no handle can be opened at all.
+/// When `/proc` cannot be read, when no handle can be opened at all, or when members are seen but
+/// none stays long enough to be held. So an empty list means that nobody was there.
 pub fn present(roots: &Roots) -> io::Result<Vec<Present>> {
-    let mut found = Vec::new();
-    for member in Census::take(roots)?.members(roots) {
-        match PidFd::open_verified(&member.identity) {
-            Ok(Some(handle)) => found.push(Present { member, handle }),
-            Ok(None) => {}
-            Err(error) if is_out_of_descriptors(&error) && !found.is_empty() => break,
-            Err(error) => return Err(error),
+    for _ in 0..ATTEMPTS_TO_HOLD {
+        let mut found = Vec::new();
+        let mut has_lost = false;
+        for member in Census::take(roots)?.members(roots) {
+            match PidFd::open_verified(&member.identity) {
+                Ok(Some(handle)) => found.push(Present { member, handle }),
+                Ok(None) => has_lost = true,
+                Err(error) if is_out_of_descriptors(&error) && !found.is_empty() => break,
+                Err(error) => return Err(error),
+            }
+        }
+        // One that is gone may have left a child that was not there yet when we looked.
+        if !has_lost || !found.is_empty() {
+            return Ok(found);
         }
     }
-    Ok(found)
+    Err(io::Error::other(
+        "processes come and go too fast to be held",
+    ))
 }
+
+/// How often members may be seen, and be gone before they are held.
+const ATTEMPTS_TO_HOLD: u32 = 20;
 
 fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
@@ -130,6 +146,9 @@ struct Frozen {
     held: BTreeMap<i32, Held>,
     /// Who was held and is over.
     ended: Vec<Member>,
+    /// Marked zombies that were seen, by pid and start time. A new one is the trace of somebody who
+    /// was missed.
+    dead: BTreeSet<(i32, u64)>,
 }
 
 #[derive(Debug)]
@@ -168,8 +187,7 @@ impl Frozen {
     fn freeze_all(&mut self, roots: &Roots, deadline: Instant) -> io::Result<bool> {
         let mut quiet = 0;
         while quiet < QUIET_LOOKS && Instant::now() < deadline {
-            while self.freeze_on_sight(roots)? > 0 && Instant::now() < deadline {}
-            if self.freeze_found(roots)? > 0 {
+            if self.look(roots)? {
                 self.await_stillness();
                 quiet = 0;
             } else {
@@ -179,40 +197,44 @@ impl Frozen {
         Ok(quiet >= QUIET_LOOKS)
     }
 
-    /// Goes through all processes once and freezes each that carries the mark, at once. Returns how
-    /// many were new.
-    fn freeze_on_sight(&mut self, roots: &Roots) -> io::Result<usize> {
-        let Some(owner) = roots.owner else {
-            return Ok(0);
-        };
-        // Whether a mark counts below a shared server can only be told when all has been seen.
-        if !roots.shared_servers.is_empty() {
-            return Ok(0);
-        }
-        let mut new = 0;
-        for pid in pids()? {
-            if is_marked(pid, &owner)
-                && !roots.is_spared(pid)
-                && !self.is_held(pid)
-                && let Some(present) = open_marked(pid, owner)?
-            {
-                new += usize::from(self.freeze(present));
-            }
-        }
-        Ok(new)
+    /// Freezes all that is found and not held yet. Returns whether there was a trace of any such:
+    /// one that is gone already may have left a child.
+    fn look(&mut self, roots: &Roots) -> io::Result<bool> {
+        let has_new = self.freeze_marked(roots)?;
+        Ok(self.freeze_members(roots)? || has_new)
     }
 
-    /// Looks at everything that matters and freezes each member. Returns how many were new.
-    fn freeze_found(&mut self, roots: &Roots) -> io::Result<usize> {
-        let mut new = 0;
+    /// Freezes each process that carries the mark the moment that it is seen.
+    fn freeze_marked(&mut self, roots: &Roots) -> io::Result<bool> {
+        let Some(owner) = roots.owner.filter(|owner| is_mark_proof(owner, roots)) else {
+            return Ok(false);
+        };
+        let mut has_new = false;
+        visit_all(|pid| {
+            if is_marked(pid, &owner) && !roots.is_spared(pid) && !self.is_held(pid) {
+                has_new |= match sight(pid, owner)? {
+                    Sight::Process(present) => self.freeze(present),
+                    Sight::Dead(identity) => self.dead.insert((pid, identity.start_time)),
+                    Sight::Lost => true,
+                };
+            }
+            Ok(())
+        })?;
+        Ok(has_new)
+    }
+
+    /// Looks at everything that matters and freezes each member.
+    fn freeze_members(&mut self, roots: &Roots) -> io::Result<bool> {
+        let mut has_new = false;
         for member in Census::take(roots)?.members(roots) {
-            if !self.is_held(member.identity.pid)
-                && let Some(present) = self.open(member)?
-            {
-                new += usize::from(self.freeze(present));
+            if !self.is_held(member.identity.pid) {
+                has_new |= match self.open(member)? {
+                    Some(present) => self.freeze(present),
+                    None => true,
+                };
             }
         }
-        Ok(new)
+        Ok(has_new)
     }
 
     /// Whether this pid is that of a process which is held, and not over: then it is nobody else's.
@@ -230,11 +252,11 @@ impl Frozen {
         }
     }
 
-    /// Sends SIGSTOP to a process and holds it; `false` when it is gone.
+    /// Sends SIGSTOP to a process and holds it. Returns `true`: it was new.
     fn freeze(&mut self, present: Present) -> bool {
         let state = match present.handle.send(libc::SIGSTOP) {
             Ok(Delivery::Delivered) => HeldState::Frozen,
-            Ok(Delivery::Gone) => return false,
+            Ok(Delivery::Gone) => return true,
             Err(_) => HeldState::Untouchable,
         };
         let pid = present.member.identity.pid;
@@ -264,11 +286,10 @@ impl Frozen {
         let mut quiet = 0;
         while quiet < QUIET_LOOKS && Instant::now() < deadline {
             self.kill_held((Instant::now() + BETWEEN_LOOKS).min(deadline));
-            let new = self.freeze_found(roots)?;
-            quiet = if new == 0 && !self.is_awaiting_ends() {
-                quiet + 1
-            } else {
+            quiet = if self.look(roots)? || self.is_awaiting_ends() {
                 0
+            } else {
+                quiet + 1
             };
         }
         // Whoever the last look found gets its chance to die before it is called a survivor.
@@ -333,29 +354,46 @@ fn is_marked(pid: i32, owner: &Owner) -> bool {
     matches!(read_mark(pid), Ok(Some(mark)) if owner.owns(&mark))
 }
 
-/// A handle on a process whose mark was read while the handle was open; `None` when the number has
-/// changed hands, or the process is over.
-fn open_marked(pid: i32, owner: Owner) -> io::Result<Option<Present>> {
+/// Whether the mark alone proves that a process belongs to the set. Where a shared tmux server
+/// carries it, that takes a look at everything.
+fn is_mark_proof(owner: &Owner, roots: &Roots) -> bool {
+    let mut shared = roots.shared_servers.iter();
+    !shared.any(|server| is_marked(*server, owner))
+}
+
+/// What a marked process turned out to be when it was looked at again.
+enum Sight {
+    /// It is there, and is held by a handle that was opened before its mark was read.
+    Process(Present),
+    /// It is a zombie.
+    Dead(Identity),
+    /// It is gone, or could not be held.
+    Lost,
+}
+
+fn sight(pid: i32, owner: Owner) -> io::Result<Sight> {
     let handle = match PidFd::open(pid) {
         Ok(Some(handle)) => handle,
-        Ok(None) => return Ok(None),
+        Ok(None) => return Ok(Sight::Lost),
         // What is held has to be let go of first; the full look comes to the rest.
-        Err(error) if is_out_of_descriptors(&error) => return Ok(None),
+        Err(error) if is_out_of_descriptors(&error) => return Ok(Sight::Lost),
         Err(error) => return Err(error),
     };
     let Some(identity) = Identity::of(pid)? else {
-        return Ok(None);
+        return Ok(Sight::Lost);
     };
-    // As long as the process is not over, its number is its own, so all that was read by number in
-    // between is about it.
-    if !is_marked(pid, &owner) || handle.is_over()? {
-        return Ok(None);
+    let is_marked = is_marked(pid, &owner);
+    if handle.is_over()? {
+        return Ok(Sight::Dead(identity));
+    }
+    // It is not over, so the number has been its own since the handle was opened, and all that was
+    // read by number in between is about it.
+    if !is_marked {
+        return Ok(Sight::Lost);
     }
     let why = Why::Marked(owner);
-    Ok(Some(Present {
-        member: Member { identity, why },
-        handle,
-    }))
+    let member = Member { identity, why };
+    Ok(Sight::Process(Present { member, handle }))
 }
 
 /// What people are told of one that is left.
