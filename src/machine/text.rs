@@ -9,7 +9,7 @@ use crate::manifest::model::{Condition, Exit, Service};
 pub(super) fn ended(ended: Ended) -> String {
     match ended {
         Ended::Exit(Exit::Code(code)) => format!("exited with {code}"),
-        Ended::Exit(Exit::Signal(signal)) => format!("ended by signal {}", signal.0),
+        Ended::Exit(Exit::Signal(signal)) => format!("ended by {signal}"),
         Ended::Unknown => "ended, nobody knows how".into(),
     }
 }
@@ -83,5 +83,37 @@ pub(super) fn stopping(stage: &Stage, cause: &Cause) -> String {
         Cause::Ordered => how_far,
         Cause::Ended(how) => format!("{}; {how_far}", ended(*how)),
         Cause::StartTimeout(why) => format!("{why}; {how_far}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::declare::name;
+    use crate::manifest::model::Signal;
+
+    #[test]
+    fn signals_have_the_names_that_people_know() {
+        let by = |number| ended(Ended::Exit(Exit::Signal(Signal(number))));
+        assert_eq!(by(9), "ended by SIGKILL");
+        assert_eq!(by(15), "ended by SIGTERM");
+        assert_eq!(by(40), "ended by signal 40");
+    }
+
+    #[test]
+    fn a_chain_of_blocked_services_names_its_ends_only() {
+        let on = |through, root| Hopeless {
+            through: name(through),
+            root: name(root),
+            what: "failed: exited with 1".into(),
+        };
+        assert_eq!(
+            hopeless(&on("db", "db")),
+            "dependency `db` failed: exited with 1"
+        );
+        assert_eq!(
+            hopeless(&on("api", "db")),
+            "dependency `api` is blocked: `db` failed: exited with 1"
+        );
     }
 }
