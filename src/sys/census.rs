@@ -453,3 +453,6 @@ fn is_relevant(pid: i32, roots: &Roots) -> bool {
     };
     mark_of(pid).is_some_and(|mark| owner.owns(&mark) || mark.outer().is_some())
 }
+
+#[cfg(test)]
+mod tests;

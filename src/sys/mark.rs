@@ -185,6 +185,20 @@ impl Nesting {
         outer: None,
     };
 
+    /// Where a supervisor stands that carries this mark itself.
+    ///
+    /// # Errors
+    /// [`NoMark::NestedTooDeep`].
+    pub fn within(own: &Decoded) -> Result<Self, NoMark> {
+        if own.depth >= DEEPEST {
+            return Err(NoMark::NestedTooDeep);
+        }
+        Ok(Self {
+            depth: own.depth + 1,
+            outer: Some(own.link()),
+        })
+    }
+
     /// Where this process stands, and whether what it starts can be marked at all.
     ///
     /// # Errors
@@ -195,11 +209,7 @@ impl Nesting {
         set_limits(limits).map_err(NoMark::Refused)?;
         let nesting = match decode(limits.soft, limits.hard) {
             None => Self::NONE,
-            Some(own) if own.depth < DEEPEST => Self {
-                depth: own.depth + 1,
-                outer: Some(own.link()),
-            },
-            Some(_) => return Err(NoMark::NestedTooDeep),
+            Some(own) => Self::within(&own)?,
         };
         // The highest number that we could want to set.
         let highest = hard(nesting.depth, WIDEST_24, 0);
@@ -246,6 +256,11 @@ impl Mark {
             soft: SOFT_MAGIC << SOFT_MAGIC_SHIFT | project.lower() << SOFT_PROJECT_SHIFT | outer,
             hard: hard(nesting.depth, project.upper(), place),
         }
+    }
+
+    /// What the mark says; `None` when it was read from somewhere and is none.
+    pub fn decoded(&self) -> Option<Decoded> {
+        decode(self.soft, self.hard)
     }
 
     /// Gives the mark to this process, and so to all that it will start. Async-signal-safe.
@@ -426,3 +441,6 @@ fn parse_proc_limits(text: &str) -> Option<Limits> {
         hard,
     })
 }
+
+#[cfg(test)]
+mod tests;

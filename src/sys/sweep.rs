@@ -307,12 +307,11 @@ impl Frozen {
             if held.state == HeldState::Killed {
                 continue;
             }
-            held.state = match held.present.handle.send(libc::SIGKILL) {
-                Ok(_) => HeldState::Killed,
-                Err(_) => {
-                    held.thaw();
-                    HeldState::Untouchable
-                }
+            held.state = if held.present.handle.send(libc::SIGKILL).is_ok() {
+                HeldState::Killed
+            } else {
+                held.thaw();
+                HeldState::Untouchable
             };
         }
         let killed = self
@@ -453,5 +452,63 @@ pub(crate) fn user_of(pid: i32) -> String {
             Ok(None) | Err(_) => format!("user {uid}"),
         },
         None => "?".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state_of(pid: i32) -> u8 {
+        Stat::read(pid).unwrap().unwrap().state
+    }
+
+    fn await_state(pid: i32, is_there: impl Fn(u8) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !is_there(state_of(pid)) {
+            assert!(
+                Instant::now() < deadline,
+                "it stays in state {}",
+                state_of(pid)
+            );
+            std::thread::sleep(STILL_PAUSE);
+        }
+    }
+
+    /// Whatever keeps a sweep from its second half, nobody stays frozen.
+    #[test]
+    fn what_is_not_killed_is_thawed() {
+        let mut sleep = std::process::Command::new("sleep");
+        let mut child = sleep.arg("1000").spawn().unwrap();
+        let pid = child.id().cast_signed();
+        let identity = Identity::of(pid).unwrap().unwrap();
+        let handle = PidFd::open_verified(&identity).unwrap().unwrap();
+        let member = Member {
+            identity,
+            why: Why::Leader,
+        };
+        let mut frozen = Frozen::default();
+        assert!(frozen.freeze(Present { member, handle }));
+        await_state(pid, |state| state == b'T');
+        drop(frozen);
+        await_state(pid, |state| state != b'T');
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn people_are_told_what_a_process_is() {
+        let me = std::process::id().cast_signed();
+        let name = std::env::args().next().unwrap();
+        assert!(command_of(me).starts_with(&name));
+        let uid = nix::unistd::getuid();
+        let user = nix::unistd::User::from_uid(uid).unwrap();
+        assert_eq!(Some(user_of(me)), user.map(|user| user.name));
+        // A zombie has no command line any more.
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        await_state(child.id().cast_signed(), |state| state == b'Z');
+        assert_eq!(command_of(child.id().cast_signed()), "[true]");
+        child.wait().unwrap();
+        assert_eq!(user_of(-1), "?");
     }
 }

@@ -42,29 +42,29 @@ def sleep():
 ";
 
 /// Longer than anything here takes on a busy machine; reaching it fails the test.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-pub struct Scene {
-    pub dir: tempfile::TempDir,
-    pub project: ProjectId,
-    pub nesting: Nesting,
+pub(crate) struct Scene {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) project: ProjectId,
+    pub(crate) nesting: Nesting,
     output: Option<File>,
     buffer: Vec<u8>,
 }
 
 /// A process that a scene started as a run.
-pub struct Started {
-    pub identity: Identity,
-    pub run: RunId,
+pub(crate) struct Started {
+    pub(crate) identity: Identity,
+    pub(crate) run: RunId,
 }
 
 impl Scene {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         process::set_subreaper().unwrap();
         let dir = tempfile::tempdir().unwrap();
         make_fifo(&dir.path().join("out"));
         let mut scene = Self {
-            project: project_in(dir.path()),
+            project: project_in("test", dir.path()),
             nesting: Nesting::here().unwrap(),
             output: None,
             buffer: Vec::new(),
@@ -75,7 +75,7 @@ impl Scene {
     }
 
     /// Starts to read what the processes of the scene write; what they wrote before is there.
-    pub fn open_output(&mut self) {
+    pub(crate) fn open_output(&mut self) {
         let mut options = OpenOptions::new();
         options.read(true).write(true);
         options.custom_flags(libc::O_NONBLOCK);
@@ -83,26 +83,19 @@ impl Scene {
     }
 
     /// Lets go of the output, as a supervisor that dies.
-    pub fn close_output(&mut self) {
+    pub(crate) fn close_output(&mut self) {
         self.output = None;
     }
 
     /// Starts a process that plays one of the roles of [`crate::roles`], as run 1.
-    pub fn start_role(&self, role: &str) -> Started {
-        let executable = std::env::current_exe().unwrap();
-        let mut launch = self.launch(1, &[executable.to_str().unwrap()]);
-        launch
-            .command
-            .argv
-            .extend(["--ignored", "--exact", "roles::play", "--nocapture"].map(str::to_owned));
-        let environment = &mut launch.command.environment;
-        environment.insert("ROLE".into(), role.into());
-        environment.insert("SCENE".into(), self.dir.path().to_str().unwrap().into());
+    pub(crate) fn start_role(&self, role: &str) -> Started {
+        let mut launch = self.launch(1, &[]);
+        become_role(&mut launch, role, self.dir.path());
         self.start_launch(1, &launch).unwrap()
     }
 
     /// The next line that a role says.
-    pub fn role_line(&mut self) -> String {
+    pub(crate) fn role_line(&mut self) -> String {
         loop {
             if let Some(said) = self.line().strip_prefix("role: ") {
                 return said.to_owned();
@@ -110,20 +103,21 @@ impl Scene {
         }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// A launch whose output the scene reads, in a bare environment.
-    pub fn launch(&self, run: u64, argv: &[&str]) -> Launch {
-        launch_in(self.dir.path(), RunId(run), self.nesting, argv)
+    pub(crate) fn launch(&self, run: u64, argv: &[&str]) -> Launch {
+        let mark = Mark::for_run(self.project, RunId(run), self.nesting);
+        launch_in(self.dir.path(), mark, argv)
     }
 
-    pub fn start(&self, run: u64, argv: &[&str]) -> Started {
+    pub(crate) fn start(&self, run: u64, argv: &[&str]) -> Started {
         self.start_launch(run, &self.launch(run, argv)).unwrap()
     }
 
-    pub fn start_launch(&self, run: u64, launch: &Launch) -> Result<Started, StartError> {
+    pub(crate) fn start_launch(&self, run: u64, launch: &Launch) -> Result<Started, StartError> {
         let gated = process::fork_gated(launch)?;
         let identity = gated.identity().clone();
         let report = read_to_end(gated.release());
@@ -138,7 +132,7 @@ impl Scene {
     }
 
     /// The next line that any process of the scene writes.
-    pub fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
@@ -156,7 +150,7 @@ impl Scene {
     }
 
     /// From what the members of a run are found.
-    pub fn roots(&self, started: &Started) -> Roots {
+    pub(crate) fn roots(&self, started: &Started) -> Roots {
         Roots {
             owner: Some(Owner::Run(self.project, started.run)),
             leaders: vec![started.identity.clone()],
@@ -167,45 +161,44 @@ impl Scene {
 
     /// Starts a python program as a run. `say(text)` in it writes a line that the scene reads,
     /// whatever became of its descriptors; `daemonize()` leaves parent, group and session.
-    pub fn start_python(&self, run: u64, program: &str) -> Started {
+    pub(crate) fn start_python(&self, run: u64, program: &str) -> Started {
         self.start_launch(run, &self.python(run, program)).unwrap()
     }
 
-    pub fn python(&self, run: u64, program: &str) -> Launch {
-        let program = format!("{PRELUDE}\n{program}");
-        let mut launch = self.launch(run, &["/usr/bin/python3", "-I", "-c", &program]);
-        let out = self.path("out").to_str().unwrap().to_owned();
-        launch.command.environment.insert("OUT".into(), out);
+    pub(crate) fn python(&self, run: u64, program: &str) -> Launch {
+        let mut launch = self.launch(run, &[]);
+        become_python(&mut launch, program);
         launch
     }
 
-    /// All pids that carry a mark of this project, zombies too.
-    pub fn marked(&self) -> Vec<i32> {
+    /// All pids that carry a mark of this scene, zombies too.
+    pub(crate) fn marked(&self) -> Vec<i32> {
+        let projects = PROJECTS.map(|name| project_in(name, self.dir.path()));
         all_pids()
             .into_iter()
             .filter(|pid| {
                 mark::read_mark(*pid)
                     .unwrap()
-                    .is_some_and(|mark| mark.is_of(self.project))
+                    .is_some_and(|mark| projects.iter().any(|project| mark.is_of(*project)))
             })
             .collect()
     }
 }
 
 impl Started {
-    pub fn pid(&self) -> i32 {
+    pub(crate) fn pid(&self) -> i32 {
         self.identity.pid
     }
 
     /// Waits for its end, says how it ended, and reaps it.
-    pub fn end(self) -> Exit {
+    pub(crate) fn end(self) -> Exit {
         await_end(self.pid());
         let seen = process::observe_exit(self.pid()).unwrap();
         assert_eq!(process::reap(self.pid()).unwrap(), seen);
         seen.unwrap()
     }
 
-    pub fn kill(self) -> Exit {
+    pub(crate) fn kill(self) -> Exit {
         let handle = PidFd::open_verified(&self.identity).unwrap().unwrap();
         handle.send(libc::SIGKILL).unwrap();
         self.end()
@@ -233,14 +226,14 @@ impl Drop for Scene {
 }
 
 /// A launch below the directory of a scene, in a bare environment.
-pub fn launch_in(dir: &Path, run: RunId, nesting: Nesting, argv: &[&str]) -> Launch {
+pub(crate) fn launch_in(dir: &Path, mark: Mark, argv: &[&str]) -> Launch {
     Launch {
         command: Command {
             argv: argv.iter().map(|word| (*word).to_owned()).collect(),
             environment: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
             working_dir: dir.to_owned(),
             umask: None,
-            mark: Some(Mark::for_run(project_in(dir), run, nesting)),
+            mark: Some(mark),
             open_files_limit: None,
         },
         stdout: dir.join("out"),
@@ -248,15 +241,46 @@ pub fn launch_in(dir: &Path, run: RunId, nesting: Nesting, argv: &[&str]) -> Lau
     }
 }
 
-pub fn project_in(dir: &Path) -> ProjectId {
-    ProjectId::new(&ProjectName::new("test").unwrap(), dir)
+/// Lets the launch execute a python program, with the prelude.
+pub(crate) fn become_python(launch: &mut Launch, program: &str) {
+    let program = format!("{PRELUDE}\n{program}");
+    launch.command.argv = ["/usr/bin/python3", "-I", "-c", &program]
+        .map(str::to_owned)
+        .into();
+    let out = launch.stdout.to_str().unwrap().to_owned();
+    launch.command.environment.insert("OUT".into(), out);
 }
 
-pub fn make_fifo(path: &Path) {
+/// Lets the launch execute one of the roles of [`crate::roles`].
+pub(crate) fn become_role(launch: &mut Launch, role: &str, dir: &Path) {
+    let executable = std::env::current_exe().unwrap();
+    let executable = executable.to_str().unwrap();
+    launch.command.argv = [
+        executable,
+        "--ignored",
+        "--exact",
+        "roles::play",
+        "--nocapture",
+    ]
+    .map(str::to_owned)
+    .into();
+    let environment = &mut launch.command.environment;
+    environment.insert("ROLE".into(), role.into());
+    environment.insert("SCENE".into(), dir.to_str().unwrap().into());
+}
+
+/// The project of a scene, and those that its processes bring up inside of it.
+const PROJECTS: [&str; 3] = ["test", "inner", "innermost"];
+
+pub(crate) fn project_in(name: &str, dir: &Path) -> ProjectId {
+    ProjectId::new(&ProjectName::new(name).unwrap(), dir)
+}
+
+pub(crate) fn make_fifo(path: &Path) {
     nix::unistd::mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
 }
 
-pub fn all_pids() -> Vec<i32> {
+pub(crate) fn all_pids() -> Vec<i32> {
     fs::read_dir("/proc")
         .unwrap()
         .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok())
@@ -264,13 +288,21 @@ pub fn all_pids() -> Vec<i32> {
 }
 
 /// Waits until the child has ended, and leaves it a zombie.
-pub fn await_end(pid: i32) {
+pub(crate) fn await_end(pid: i32) {
     let handle = PidFd::open(pid).unwrap().unwrap();
     await_readable(handle.as_fd(), Instant::now() + PATIENCE);
     assert!(handle.is_over().unwrap(), "{pid} does not end");
 }
 
-pub fn await_readable(descriptor: std::os::fd::BorrowedFd<'_>, deadline: Instant) {
+/// Waits until whoever has this pid is over.
+pub(crate) fn await_gone(pid: i32) {
+    if let Some(handle) = PidFd::open(pid).unwrap() {
+        await_readable(handle.as_fd(), Instant::now() + PATIENCE);
+        assert!(handle.is_over().unwrap(), "{pid} does not end");
+    }
+}
+
+pub(crate) fn await_readable(descriptor: std::os::fd::BorrowedFd<'_>, deadline: Instant) {
     let left = deadline.saturating_duration_since(Instant::now());
     let mut polled = [PollFd::new(descriptor, PollFlags::POLLIN)];
     let timeout = PollTimeout::try_from(left).unwrap();
@@ -281,7 +313,7 @@ pub fn await_readable(descriptor: std::os::fd::BorrowedFd<'_>, deadline: Instant
 }
 
 /// Reads a nonblocking pipe to its end.
-pub fn read_to_end(pipe: OwnedFd) -> Vec<u8> {
+pub(crate) fn read_to_end(pipe: OwnedFd) -> Vec<u8> {
     let deadline = Instant::now() + PATIENCE;
     let mut pipe = File::from(pipe);
     let mut all = Vec::new();

@@ -1,16 +1,16 @@
 //! Every way to escape that is known, and that none of them helps.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::{Duration, Instant};
 
 use baudbot::id::RunId;
 use baudbot::sys::census::{Owner, Roots, Why};
-use baudbot::sys::identity::{Identity, PidFd};
+use baudbot::sys::identity::{Exit, Identity, PidFd};
 use baudbot::sys::process;
 use baudbot::sys::sweep::{Limits, Outcome, present, sweep};
 
-use crate::scene::{Scene, Started, await_end};
+use crate::scene::{Scene, Started, await_gone, project_in};
 
 const LIMITS: Limits = Limits {
     freeze: Duration::from_secs(5),
@@ -33,9 +33,7 @@ fn sweep_all(scene: &Scene, started: Started, pids: &[i32]) -> Outcome {
     assert_eq!(outcome.survivors, [], "after {:#?}", outcome.ended);
     assert!(present(&roots).unwrap().is_empty());
     process::reap_orphans().unwrap();
-    let leader = started.pid();
-    await_end(leader);
-    process::reap(leader).unwrap();
+    started.end();
     for identity in identities {
         assert!(
             PidFd::open_verified(&identity)
@@ -453,4 +451,87 @@ fn an_empty_set_is_proven_at_once() {
         ..Roots::default()
     };
     assert_eq!(sweep(&roots, &LIMITS).unwrap(), Outcome::default());
+}
+
+/// Waits until the nested supervisors and their daemons have said who they are.
+fn nested(scene: &mut Scene, count: usize) -> BTreeMap<String, i32> {
+    (0..count)
+        .map(|_| {
+            let line = scene.role_line();
+            let (who, pid) = line.rsplit_once(' ').unwrap();
+            (who.to_owned(), pid.parse().unwrap())
+        })
+        .collect()
+}
+
+fn kill(pid: i32) {
+    let handle = PidFd::open(pid).unwrap().unwrap();
+    handle.send(libc::SIGKILL).unwrap();
+    await_gone(pid);
+}
+
+#[test]
+fn the_outer_sweep_takes_the_inner_along() {
+    let mut scene = Scene::new();
+    let started = scene.start_role("supervisor of inner");
+    let inner = nested(&mut scene, 2);
+    let daemon = inner["inner daemon"];
+    let outcome = sweep_all(&scene, started, &[daemon]);
+    assert!(run_of(&outcome).contains(&daemon));
+}
+
+/// The inner supervisor is gone, and with it the descent of all that it started.
+#[test]
+fn the_outer_sweep_finds_the_inner_without_its_supervisor() {
+    let mut scene = Scene::new();
+    let started = scene.start_role("supervisor of inner");
+    let inner = nested(&mut scene, 2);
+    let daemon = inner["inner daemon"];
+    kill(started.pid());
+    let outcome = sweep_all(&scene, started, &[daemon]);
+    let why = outcome.ended.iter().find(|m| m.identity.pid == daemon);
+    assert!(matches!(why.unwrap().why, Why::Nested(_)), "{outcome:?}");
+}
+
+/// Both supervisors are gone; a process of the run between them is left, and links the two.
+#[test]
+fn the_innermost_is_found_through_what_is_left_in_between() {
+    let mut scene = Scene::new();
+    let started = scene.start_role("supervisor of inner with innermost");
+    let inner = nested(&mut scene, 5);
+    kill(inner["innermost supervisor"]);
+    kill(started.pid());
+    let left = ["inner daemon", "companion", "innermost daemon"].map(|who| inner[who]);
+    let outcome = sweep_all(&scene, started, &left);
+    assert!(run_of(&outcome).is_superset(&BTreeSet::from(left)));
+}
+
+#[test]
+fn the_inner_project_is_swept_by_itself() {
+    let mut scene = Scene::new();
+    let started = scene.start_role("supervisor of inner");
+    let inner = nested(&mut scene, 2);
+    let roots = Roots {
+        owner: Some(Owner::Project(project_in("inner", scene.dir.path()))),
+        ..Roots::default()
+    };
+    let outcome = sweep(&roots, &LIMITS).unwrap();
+    assert_eq!(outcome.survivors, []);
+    assert!(run_of(&outcome).contains(&inner["inner daemon"]));
+    assert!(!run_of(&outcome).contains(&started.pid()));
+    assert_eq!(process::observe_exit(started.pid()).unwrap(), None);
+    sweep_all(&scene, started, &[]);
+}
+
+#[test]
+fn what_nobody_can_attribute_goes_with_the_project() {
+    let mut scene = Scene::new();
+    let started = scene.start_role("supervisor of what it cannot attribute");
+    let said = scene.role_line();
+    assert_eq!(
+        said,
+        format!("orphaned to the supervisor {}", started.pid())
+    );
+    assert_eq!(scene.role_line(), "1 ended, 0 left");
+    assert_eq!(started.end(), Exit::Code(0));
 }

@@ -14,7 +14,7 @@ use baudbot::sys::process::Command;
 use baudbot::sys::start_error::{Stage, StartError};
 use baudbot::sys::tmux::{Server, Session, Target, TmuxError};
 
-use crate::scene::{PATIENCE, Scene, await_readable, make_fifo};
+use crate::scene::{PATIENCE, Scene, await_gone, await_readable, make_fifo};
 
 const SIZE: (u16, u16) = (200, 50);
 
@@ -82,13 +82,6 @@ fn server(target: Target) -> Server {
             ("TMUX".to_owned(), "/no/such/socket,1,0".to_owned()),
             ("SHELL".to_owned(), "/bin/sh".to_owned()),
         ]),
-    }
-}
-
-fn await_gone(pid: i32) {
-    if let Some(handle) = PidFd::open(pid).unwrap() {
-        await_readable(handle.as_fd(), Instant::now() + PATIENCE);
-        assert!(handle.is_over().unwrap(), "{pid} does not end");
     }
 }
 
