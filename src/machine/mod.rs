@@ -37,7 +37,8 @@
 //! Order follows the declarations that the services have *now*, not those that their runs were made
 //! from. That keeps it free of cycles, whatever versions of the manifest were applied: a plan names
 //! all that its services need, so at any time a declaration needs only services whose declaration
-//! is as new or newer, and those of one age come from one manifest.
+//! is as new or newer, and those of one age come from one manifest. For the same reason nothing is
+//! forgotten that a live run needs, though it be down and gone from the manifest.
 //!
 //! A stop that comes while a run is being spawned is asked for at once and not after the answer,
 //! since a spawn may come to include waits. The shell then owes the answer all the same.

@@ -89,7 +89,7 @@ impl Project {
                 }
                 if holds_others(node) {
                     holders.insert(index);
-                } else if passes_order_on(node) {
+                } else {
                     open.push(dependent);
                 }
             }
@@ -108,7 +108,7 @@ impl Project {
                 if !needs.insert(name.clone()) {
                     continue;
                 }
-                open.extend(self.nodes.get(name).filter(|next| passes_order_on(next)));
+                open.extend(self.nodes.get(name));
             }
         }
     }
@@ -293,12 +293,6 @@ fn holds_others(node: &Node) -> bool {
 /// Whether `node` has to go and was not signalled: once all has settled, because others go first.
 fn is_held(node: &Node) -> bool {
     node.is_running() && node.is_going()
-}
-
-/// Whether what needs `node` needs in turn what `node` needs. Nobody has waited for what was never
-/// ordered up under its present declaration; and its edges may not fit the others'.
-fn passes_order_on(node: &Node) -> bool {
-    node.state != State::Down(Why::NotStarted)
 }
 
 fn holds_if(condition: bool) -> Standing {

@@ -524,6 +524,25 @@ fn what_left_the_manifest_still_orders_stops_until_its_dependents_are_gone() -> 
     Ok(())
 }
 
+/// Found by a random life: nobody was told that `db` no longer waits for `old` when that was gone
+/// and forgotten at once. (The oracle objects to such.)
+#[test]
+fn who_waits_for_what_is_forgotten_is_announced() -> Verdict {
+    let db = || process("db");
+    let api = || needs(process("api"), "db", Condition::Ready);
+    let web = || needs(process("web"), "api", Condition::Ready);
+    let old = needs(process("old"), "db", Condition::Ready);
+    let before = manifest([db(), api(), web(), old]);
+    let after = manifest([db(), api(), web()]);
+    let mut world = world(&before, &[]);
+    up(&mut world, &before)?;
+    world.rest()?;
+    world.order(Order::Up, &only("db"), &after)?;
+    world.order(Order::Down, &[], &after)?;
+    assert_eq!(reason(&world, "db"), "is stopped after `api`, `old`");
+    world.down()
+}
+
 /// Found by a random life: what `restart` needed and was going down was started as if it had not
 /// changed, and then replaced.
 #[test]

@@ -45,7 +45,6 @@ pub(crate) struct Oracle {
 #[derive(Debug, Clone)]
 struct Book {
     declaration: Service,
-    was_ordered: bool,
     goal: Goal,
     run: Option<Run>,
     /// What became of the last run, if no order has come since.
@@ -115,7 +114,6 @@ impl Book {
 
     fn afresh(&mut self) {
         self.goal = Goal::Up;
-        self.was_ordered = true;
         self.outcome = Outcome::Fresh;
         self.failures = 0;
         self.ends = 0;
@@ -147,7 +145,6 @@ impl Oracle {
         for (name, service) in manifest.iter().flat_map(|manifest| &manifest.services) {
             self.books.entry(name.clone()).or_insert_with(|| Book {
                 declaration: service.clone(),
-                was_ordered: false,
                 goal: Goal::Down,
                 run: None,
                 outcome: Outcome::Fresh,

@@ -70,10 +70,11 @@ impl Oracle {
         let mut needs = BTreeSet::new();
         let mut open = vec![name.clone()];
         while let Some(next) = open.pop() {
-            for dependency in self.books[&next].declaration.depends_on.keys() {
-                let known = self.books.get(dependency);
-                let passes_on = known.is_some_and(|book| book.was_ordered);
-                if needs.insert(dependency.clone()) && passes_on && !limits.contains(dependency) {
+            let Some(book) = self.books.get(&next) else {
+                continue;
+            };
+            for dependency in book.declaration.depends_on.keys() {
+                if needs.insert(dependency.clone()) && !limits.contains(dependency) {
                     open.push(dependency.clone());
                 }
             }
