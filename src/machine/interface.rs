@@ -22,7 +22,7 @@ pub enum Goal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StateWord {
-    /// Not started, or stopped because somebody asked.
+    /// Not started, stopped because somebody asked, or ended well and not to be started again.
     Inactive,
     /// Cannot start, and says why.
     Blocked,
@@ -87,7 +87,7 @@ impl StateWord {
 pub enum Ended {
     /// The kernel told.
     Exit(Exit),
-    /// Nobody who could know was there when it ended.
+    /// Nobody who could know was there when it ended. It counts as a failure.
     Unknown,
 }
 

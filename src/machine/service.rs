@@ -163,7 +163,7 @@ impl Node {
         }
     }
 
-    /// Whether it has a run that lives on, unless [`Input::Stop`] comes.
+    /// Whether it has a run that lives on, unless it is stopped.
     pub(super) fn is_running(&self) -> bool {
         match &self.state {
             State::Spawning { .. } | State::Starting { .. } | State::Ready { .. } => true,
