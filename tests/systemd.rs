@@ -3,6 +3,8 @@
 //! Where no manager can be started (no root, no systemd, a sandbox without cgroups) the tests say
 //! so and have nothing to tell; everything else about the foreground is tested in `foreground.rs`.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::path::Path;
 use std::process::Command;
 

@@ -181,11 +181,7 @@ pub(super) async fn follow(
     mut notices: Notices,
     timeout: Option<Duration>,
 ) -> Result<Ended, Failure> {
-    let supervisor = reply
-        .status
-        .supervisor
-        .as_ref()
-        .and_then(|status| session::identity(status));
+    let supervisor = reply.status.supervisor.as_ref().and_then(session::identity);
     let mut progress = begin(call, following, reply);
     let until = timeout.map(|timeout| tokio::time::Instant::now() + timeout);
     let time_is_up = async {

@@ -398,6 +398,10 @@ pub(crate) const HTTP: &str = "^(http://.|\\$\\{)";
 /// When a service is started again.
 #[derive(Debug, JsonSchema)]
 #[schemars(inline, untagged)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each service, for as long as the manifest is read"
+)]
 pub(crate) enum Restart {
     /// When.
     Word(Policy),
@@ -517,7 +521,7 @@ pub(crate) struct Log {
 
 impl OneOrMany {
     /// The texts with their places; `own` is the place of the whole.
-    pub(crate) fn items<'a>(whole: &'a Spanned<Self>) -> Vec<(&'a str, Span)> {
+    pub(crate) fn items(whole: &Spanned<Self>) -> Vec<(&str, Span)> {
         match &whole.value {
             Self::One(text) => vec![(text, whole.span)],
             Self::Many(items) => texts(items),

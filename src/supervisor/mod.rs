@@ -26,7 +26,6 @@ mod sessions;
 mod starting;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{broadcast, mpsc, watch};
@@ -282,7 +281,7 @@ impl Supervisor {
         while let Some(effect) = queue.pop_front() {
             match effect {
                 Effect::Spawn { run, service } => {
-                    if let Err(failure) = self.start(run, Arc::clone(&service)) {
+                    if let Err(failure) = self.start(run, &service) {
                         queue.extend(self.tell(
                             service.name.clone(),
                             run,

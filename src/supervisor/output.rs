@@ -212,8 +212,8 @@ fn drain_now(receiver: &pipe::Receiver, stream: Stream, sink: &Mutex<Sink>) {
 impl Sink {
     fn take(&mut self, stream: Stream, bytes: &[u8]) {
         let time = Timestamp::now();
-        let mut pieces = bytes.split_inclusive(|byte| *byte == b'\n').peekable();
-        while let Some(piece) = pieces.next() {
+        let pieces = bytes.split_inclusive(|byte| *byte == b'\n').peekable();
+        for piece in pieces {
             match piece.strip_suffix(b"\n") {
                 Some(end) => {
                     let mut line = std::mem::take(self.rest(stream));

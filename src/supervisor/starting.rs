@@ -60,10 +60,10 @@ pub(super) fn ended(exit: Option<identity::Exit>) -> Ended {
 
 impl Supervisor {
     /// Begins a run. What fails at once is the answer; the rest comes as events.
-    pub(super) fn start(&mut self, id: RunId, service: Arc<Service>) -> Result<(), StartFailure> {
-        let environment = self.environment(&service)?;
-        let mut run = LiveRun::new(Arc::clone(&service), environment);
-        run.sessions = self.own_sessions(&service);
+    pub(super) fn start(&mut self, id: RunId, service: &Arc<Service>) -> Result<(), StartFailure> {
+        let environment = self.environment(service)?;
+        let mut run = LiveRun::new(Arc::clone(service), environment);
+        run.sessions = self.own_sessions(service);
         match &service.kind {
             Kind::Process | Kind::Task => self.start_process(id, run)?,
             Kind::Tmux { session } => self.start_session(id, run, session.clone())?,

@@ -1,10 +1,6 @@
 //! A world for one test: directories of its own, the real program, real processes; and the check that
 //! nothing of it is left.
 
-#![expect(
-    clippy::allow_attributes,
-    reason = "whether an item is unused differs from one test program to the next"
-)]
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::ffi::OsStr;

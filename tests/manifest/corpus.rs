@@ -104,7 +104,7 @@ fn is_valid_by_schema(file: &Path) -> bool {
 }
 
 static VALIDATOR: LazyLock<jsonschema::Validator> =
-    LazyLock::new(|| jsonschema::draft7::new(&schema::schema()).unwrap());
+    LazyLock::new(|| jsonschema::draft7::new(&schema()).unwrap());
 
 /// `CODE LINE:COLUMN` of each diagnostic; places in other files with their names.
 fn found(loaded: &Loaded, file: &Path) -> Vec<String> {

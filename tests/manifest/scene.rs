@@ -10,7 +10,7 @@ use baudbot::manifest::model::{Manifest, Service};
 use baudbot::manifest::{self, Context, Directories, Loaded};
 
 /// The environment of the ordering command.
-pub fn environment() -> BTreeMap<String, String> {
+pub(crate) fn environment() -> BTreeMap<String, String> {
     [
         ("HOME", "/home/someone"),
         ("PATH", "/usr/bin:/bin"),
@@ -33,12 +33,16 @@ fn directories(project: &ProjectName) -> Directories {
 }
 
 /// Loads a manifest as an ordinary user with [`environment`].
-pub fn load(file: &Path) -> Loaded {
+pub(crate) fn load(file: &Path) -> Loaded {
     load_with(file, environment(), false)
 }
 
 /// Loads a manifest.
-pub fn load_with(file: &Path, environment: BTreeMap<String, String>, is_root: bool) -> Loaded {
+pub(crate) fn load_with(
+    file: &Path,
+    environment: BTreeMap<String, String>,
+    is_root: bool,
+) -> Loaded {
     let context = Context {
         environment,
         is_root,
@@ -48,20 +52,20 @@ pub fn load_with(file: &Path, environment: BTreeMap<String, String>, is_root: bo
 }
 
 /// A scratch directory with files.
-pub struct Scene {
+pub(crate) struct Scene {
     directory: tempfile::TempDir,
 }
 
 impl Scene {
     /// One with this manifest, `baudbot.yaml`.
-    pub fn new(manifest: &str) -> Self {
+    pub(crate) fn new(manifest: &str) -> Self {
         let directory = tempfile::Builder::new().prefix("shop").tempdir().unwrap();
         let scene = Self { directory };
         scene.file("baudbot.yaml", manifest)
     }
 
     /// Adds a file.
-    pub fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
@@ -69,12 +73,12 @@ impl Scene {
     }
 
     /// The path of a file in it.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// Loads the manifest.
-    pub fn load(&self) -> Loaded {
+    pub(crate) fn load(&self) -> Loaded {
         load(&self.path("baudbot.yaml"))
     }
 
@@ -82,24 +86,24 @@ impl Scene {
     ///
     /// # Panics
     /// When there is a mistake in it.
-    pub fn manifest(&self) -> Manifest {
+    pub(crate) fn manifest(&self) -> Manifest {
         let loaded = self.load();
         assert!(loaded.manifest.is_some(), "{:#?}", loaded.diagnostics);
         loaded.manifest.unwrap()
     }
 
     /// One service of it.
-    pub fn service(&self, name: &str) -> Service {
+    pub(crate) fn service(&self, name: &str) -> Service {
         self.manifest().services[name].clone()
     }
 
     /// The codes of its diagnostics, in order.
-    pub fn codes(&self) -> Vec<&'static str> {
+    pub(crate) fn codes(&self) -> Vec<&'static str> {
         codes(&self.load())
     }
 
     /// Its only diagnostic.
-    pub fn diagnostic(&self) -> Diagnostic {
+    pub(crate) fn diagnostic(&self) -> Diagnostic {
         let diagnostics = self.load().diagnostics;
         assert_eq!(diagnostics.len(), 1, "{diagnostics:#?}");
         diagnostics.into_iter().next().unwrap()
@@ -107,12 +111,12 @@ impl Scene {
 }
 
 /// The codes of the diagnostics, in order.
-pub fn codes(loaded: &Loaded) -> Vec<&'static str> {
+pub(crate) fn codes(loaded: &Loaded) -> Vec<&'static str> {
     loaded.diagnostics.iter().map(|one| one.code).collect()
 }
 
 /// Messages are lowercase fragments without a full stop, and helps are statements.
-pub fn assert_style(diagnostic: &Diagnostic) {
+pub(crate) fn assert_style(diagnostic: &Diagnostic) {
     let help = diagnostic.help.iter().map(String::as_str);
     let labels = diagnostic.labels.iter().map(|label| label.text.as_str());
     for text in [diagnostic.message.as_str()]

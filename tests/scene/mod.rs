@@ -12,10 +12,6 @@
     clippy::unwrap_used,
     reason = "a test that cannot set its scene has failed"
 )]
-#![expect(
-    unreachable_pub,
-    reason = "a test binary is the whole world of its stage"
-)]
 #![allow(dead_code, reason = "each test binary uses its own part of the stage")]
 
 use std::ffi::OsStr;
@@ -31,13 +27,13 @@ use baudbot::id::ProjectName;
 use baudbot::sys::mark::{ProjectId, read_mark};
 
 /// How long anything may take before the test fails.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The project of every scene, unless its manifest says otherwise.
-pub const PROJECT: &str = "scene";
+pub(crate) const PROJECT: &str = "scene";
 
 /// The stage.
-pub struct Scene {
+pub(crate) struct Scene {
     directory: tempfile::TempDir,
     project: String,
     environment: Vec<(String, String)>,
@@ -46,22 +42,22 @@ pub struct Scene {
 
 /// What a command came to.
 #[derive(Debug)]
-pub struct Outcome {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Outcome {
     /// Fails the test unless the command exited with 0.
     #[track_caller]
-    pub fn success(self) -> Self {
+    pub(crate) fn success(self) -> Self {
         self.code(0)
     }
 
     /// Fails the test unless the command exited with `code`.
     #[track_caller]
-    pub fn code(self, code: i32) -> Self {
+    pub(crate) fn code(self, code: i32) -> Self {
         assert_eq!(
             self.code,
             Some(code),
@@ -74,7 +70,7 @@ impl Outcome {
 
     /// Standard output as JSON.
     #[track_caller]
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| {
             panic!(
                 "{error}\n--- stdout\n{}\n--- stderr\n{}",
@@ -86,14 +82,14 @@ impl Outcome {
 
 impl Scene {
     /// A scene with this manifest. `version: 1` and the project's name are put before it.
-    pub fn new(manifest: &str) -> Self {
+    pub(crate) fn new(manifest: &str) -> Self {
         let scene = Self::bare();
         scene.edit(manifest);
         scene
     }
 
     /// A scene without a manifest.
-    pub fn bare() -> Self {
+    pub(crate) fn bare() -> Self {
         let directory = tempfile::Builder::new()
             .prefix("bb-")
             .tempdir_in("/tmp")
@@ -124,7 +120,7 @@ impl Scene {
     }
 
     /// A scene in which the manifest of this file runs as it is; it calls its project `project`.
-    pub fn of(manifest: &Path, project: &str) -> Self {
+    pub(crate) fn of(manifest: &Path, project: &str) -> Self {
         let mut scene = Self::bare();
         scene.project = project.into();
         std::os::unix::fs::symlink(manifest, scene.path("baudbot.yaml")).unwrap();
@@ -132,51 +128,54 @@ impl Scene {
     }
 
     /// Adds a variable to the environment of the commands that are run from now on.
-    pub fn set(&mut self, name: &str, value: &str) {
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.environment.retain(|(known, _)| known != name);
         self.environment.push((name.into(), value.into()));
     }
 
     /// Replaces the manifest.
-    pub fn edit(&self, manifest: &str) {
+    pub(crate) fn edit(&self, manifest: &str) {
         let text = format!("version: 1\nproject: {PROJECT}\n{manifest}");
         fs::write(self.work().join("baudbot.yaml"), text).unwrap();
     }
 
     /// The directory that commands are run in.
-    pub fn work(&self) -> PathBuf {
+    pub(crate) fn work(&self) -> PathBuf {
         self.directory.path().join("work")
     }
 
     /// A path in that directory.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.work().join(name)
     }
 
     /// Everything of the scene is below this.
-    pub fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         self.directory.path()
     }
 
     /// The home directory.
-    pub fn home(&self) -> PathBuf {
+    pub(crate) fn home(&self) -> PathBuf {
         self.directory.path().join("home")
     }
 
     /// The state directory of the project.
-    pub fn state_dir(&self) -> PathBuf {
+    pub(crate) fn state_dir(&self) -> PathBuf {
         let states = self.directory.path().join("state/baudbot");
         states.join(&self.project)
     }
 
     /// The runtime directory of the project.
-    pub fn runtime_dir(&self) -> PathBuf {
+    pub(crate) fn runtime_dir(&self) -> PathBuf {
         let runtimes = self.directory.path().join("run/baudbot");
         runtimes.join(&self.project)
     }
 
     /// The command `baudbot ARGUMENTS`, not started yet.
-    pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+    pub(crate) fn command<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_baudbot"));
         command
             .args(arguments)
@@ -190,7 +189,7 @@ impl Scene {
     }
 
     /// Any other program in the scene's environment and directory.
-    pub fn program(&self, program: &str) -> Command {
+    pub(crate) fn program(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command
             .current_dir(self.work())
@@ -202,32 +201,32 @@ impl Scene {
 
     /// Runs `baudbot ARGUMENTS` to its end.
     #[track_caller]
-    pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome {
+    pub(crate) fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome {
         finish(self.command(arguments).spawn().unwrap())
     }
 
     /// `status --json`.
     #[track_caller]
-    pub fn status(&self) -> serde_json::Value {
+    pub(crate) fn status(&self) -> serde_json::Value {
         self.run(["status", "--json"]).json()
     }
 
     /// What `status` says of one service.
     #[track_caller]
-    pub fn service(&self, name: &str) -> serde_json::Value {
+    pub(crate) fn service(&self, name: &str) -> serde_json::Value {
         self.status()["services"][name].clone()
     }
 
     /// Fails the test unless the service is in this state now.
     #[track_caller]
-    pub fn expect_state(&self, name: &str, state: &str) {
+    pub(crate) fn expect_state(&self, name: &str, state: &str) {
         let service = self.service(name);
         assert_eq!(service["state"], state, "{name}: {service}");
     }
 
     /// The leader's pid.
     #[track_caller]
-    pub fn pid(&self, name: &str) -> i32 {
+    pub(crate) fn pid(&self, name: &str) -> i32 {
         let service = self.service(name);
         let pid = service["pid"].as_i64();
         i32::try_from(pid.unwrap_or_else(|| panic!("{name} has no pid: {service}"))).unwrap()
@@ -235,7 +234,7 @@ impl Scene {
 
     /// The supervisor's pid.
     #[track_caller]
-    pub fn supervisor(&self) -> i32 {
+    pub(crate) fn supervisor(&self) -> i32 {
         let status = self.status();
         let pid = status["supervisor"]["pid"].as_i64();
         i32::try_from(pid.unwrap_or_else(|| panic!("no supervisor: {status}"))).unwrap()
@@ -243,19 +242,19 @@ impl Scene {
 
     /// Kills the supervisor with -9 and waits for its end.
     #[track_caller]
-    pub fn kill_supervisor(&self) {
+    pub(crate) fn kill_supervisor(&self) {
         let pid = self.supervisor();
         kill(pid, 9);
         wait_until("the supervisor is gone", || !is_alive(pid));
     }
 
     /// What `logs NAME` prints.
-    pub fn logs(&self, name: &str) -> String {
+    pub(crate) fn logs(&self, name: &str) -> String {
         self.run(["logs", name]).stdout
     }
 
     /// A tmux command for the project's own server.
-    pub fn tmux<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome {
+    pub(crate) fn tmux<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome {
         let uid = nix::unistd::getuid();
         let socket = self.runtime_dir().join(format!("tmux-{uid}/default"));
         let mut command = self.program("tmux");
@@ -266,7 +265,7 @@ impl Scene {
 
     /// Takes everything down and proves that nothing is left.
     #[track_caller]
-    pub fn end(mut self) {
+    pub(crate) fn end(mut self) {
         self.run(["down"]).success();
         self.expect_nothing_left();
         self.ended = true;
@@ -274,7 +273,7 @@ impl Scene {
 
     /// The leak check: no process, no socket, no tmux server, no runtime file.
     #[track_caller]
-    pub fn expect_nothing_left(&self) {
+    pub(crate) fn expect_nothing_left(&self) {
         // A process that was killed and is being reaped by init may be seen for an instant.
         let deadline = Instant::now() + Duration::from_secs(5);
         let mut left = self.processes();
@@ -304,7 +303,7 @@ impl Scene {
 
     /// Every process that has to do with this scene: by its environment, directory, arguments, or
     /// by the mark of the scene's project.
-    pub fn processes(&self) -> Vec<i32> {
+    pub(crate) fn processes(&self) -> Vec<i32> {
         let root = self.root().as_os_str().as_encoded_bytes();
         let id = fs::canonicalize(self.state_dir()).ok().map(|state| {
             let name = ProjectName::new(self.project.as_str()).unwrap();
@@ -357,7 +356,7 @@ impl Drop for Scene {
 
 /// Waits for a command's end, at most [`PATIENCE`].
 #[track_caller]
-pub fn finish(mut child: Child) -> Outcome {
+pub(crate) fn finish(mut child: Child) -> Outcome {
     let reader = |stream: Option<Box<dyn std::io::Read + Send>>| {
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
@@ -394,7 +393,7 @@ pub fn finish(mut child: Child) -> Outcome {
 
 /// Waits until something is true, at most [`PATIENCE`].
 #[track_caller]
-pub fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_true() {
         assert!(Instant::now() < deadline, "never came: {what}");
@@ -404,7 +403,7 @@ pub fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
 
 /// Waits for a file and returns what is in it.
 #[track_caller]
-pub fn wait_for_file(path: &Path) -> String {
+pub(crate) fn wait_for_file(path: &Path) -> String {
     wait_until(&format!("{}", path.display()), || {
         fs::metadata(path).is_ok_and(|found| found.len() > 0)
     });
@@ -412,7 +411,7 @@ pub fn wait_for_file(path: &Path) -> String {
 }
 
 /// Whether there is such a process that is no zombie.
-pub fn is_alive(pid: i32) -> bool {
+pub(crate) fn is_alive(pid: i32) -> bool {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
         return false;
     };
@@ -424,7 +423,7 @@ pub fn is_alive(pid: i32) -> bool {
 }
 
 /// Sends a signal to one process.
-pub fn kill(pid: i32, signal: i32) {
+pub(crate) fn kill(pid: i32, signal: i32) {
     let signal = nix::sys::signal::Signal::try_from(signal).unwrap();
     // It may have ended meanwhile.
     let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal);
@@ -433,7 +432,7 @@ pub fn kill(pid: i32, signal: i32) {
 /// A port of 127.0.0.1 that nobody listens on. It lies below those that the kernel gives to outgoing
 /// connections (`ip_local_port_range`, ip(7)), and each test begins to look at another place: nobody
 /// else takes it while it is not listened on.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static ASKED: AtomicU32 = AtomicU32::new(0);
     let turn = std::process::id() * 16 + ASKED.fetch_add(1, Ordering::Relaxed);
     (0..20_000)
@@ -455,7 +454,7 @@ fn describe(pids: &[i32]) -> Vec<String> {
 }
 
 /// Appends to a file, for tests that edit what a service reads.
-pub fn append(path: &Path, text: &str) {
+pub(crate) fn append(path: &Path, text: &str) {
     let mut file = fs::OpenOptions::new()
         .append(true)
         .create(true)

@@ -38,7 +38,7 @@ pub(super) fn unknown_groups(world: &World<'_>) -> Vec<Diagnostic> {
 }
 
 fn unknown_group(world: &World<'_>, group: &str, span: Span, message: String) -> Diagnostic {
-    let groups = world.groups.keys().map(|name| name.as_str());
+    let groups = world.groups.keys().map(crate::id::GroupName::as_str);
     let help = match (
         nearest(group, groups.take(MOST_CANDIDATES)),
         group.strip_prefix('@'),
@@ -75,7 +75,7 @@ pub(super) fn unknown_dependencies(world: &World<'_>) -> Vec<Diagnostic> {
             if world.services.contains_key(text) {
                 continue;
             }
-            let services = world.services.keys().map(|name| name.as_str());
+            let services = world.services.keys().map(ServiceName::as_str);
             let help = if world.groups.contains_key(text) {
                 format!("`{text}` is a group: write `\"@{text}\"`")
             } else {
