@@ -23,8 +23,8 @@ fn run_of(outcome: &Outcome) -> BTreeSet<i32> {
 }
 
 /// Sweeps, and proves that nobody is left who ever said its pid.
-fn sweep_all(scene: &Scene, started: &Started, pids: &[i32]) -> Outcome {
-    let roots = scene.roots(started);
+fn sweep_all(scene: &Scene, started: Started, pids: &[i32]) -> Outcome {
+    let roots = scene.roots(&started);
     let identities: Vec<Identity> = pids
         .iter()
         .filter_map(|pid| Identity::of(*pid).unwrap())
@@ -55,7 +55,7 @@ fn escape(program: &str, count: usize) -> (Vec<i32>, Outcome) {
     let mut scene = Scene::new();
     let started = scene.start_python(1, program);
     let pids: Vec<i32> = (0..count).map(|_| pid(&scene.line())).collect();
-    let outcome = sweep_all(&scene, &started, &pids);
+    let outcome = sweep_all(&scene, started, &pids);
     let ended = run_of(&outcome);
     for pid in &pids {
         assert!(ended.contains(pid), "{pid} was not ended by the sweep");
@@ -160,7 +160,7 @@ fn a_job_control_shell() {
     let script = "set -m; sh -c 'echo $$; sleep 1000' & sh -c 'echo $$; sleep 1000' & wait";
     let started = scene.start(1, &["bash", "-c", script]);
     let pids = [pid(&scene.line()), pid(&scene.line())];
-    let outcome = sweep_all(&scene, &started, &pids);
+    let outcome = sweep_all(&scene, started, &pids);
     assert!(run_of(&outcome).is_superset(&BTreeSet::from(pids)));
 }
 
@@ -172,7 +172,7 @@ fn new_user_and_pid_namespaces() {
     if scene.line() == "none" {
         eprintln!("no user namespaces here");
     }
-    sweep_all(&scene, &started, &[]);
+    sweep_all(&scene, started, &[]);
 }
 
 /// Forks every 20 ms, the parent exits, in a new session each time. What proves its death is that
@@ -192,7 +192,7 @@ while True:
     os.setsid()";
     let started = scene.start_python(1, program);
     assert_eq!(scene.line(), "hopping");
-    sweep_all(&scene, &started, &[]);
+    sweep_all(&scene, started, &[]);
     let heart = fs::read(scene.path("heart")).unwrap();
     // There is no marker for what must not happen any more: ten beats of time.
     std::thread::sleep(Duration::from_millis(200));
@@ -216,7 +216,7 @@ while True:
     for _ in 0..4 {
         assert_eq!(scene.line(), "hopping");
     }
-    sweep_all(&scene, &started, &[]);
+    sweep_all(&scene, started, &[]);
 }
 
 #[test]
@@ -232,7 +232,7 @@ else:
 sleep()";
     let started = scene.start_python(1, program);
     assert_eq!(scene.line(), "all");
-    let outcome = sweep_all(&scene, &started, &[]);
+    let outcome = sweep_all(&scene, started, &[]);
     assert!(outcome.ended.len() >= 301, "{}", outcome.ended.len());
 }
 
@@ -255,7 +255,7 @@ sleep()";
         one.handle.send(libc::SIGTERM).unwrap();
     }
     let child = pid(&scene.line());
-    let outcome = sweep_all(&scene, &started, &[child]);
+    let outcome = sweep_all(&scene, started, &[child]);
     assert!(run_of(&outcome).contains(&child));
 }
 
@@ -274,7 +274,7 @@ while True:
     let started = scene.start_python(1, program);
     let child = pid(&scene.line());
     let began = Instant::now();
-    sweep_all(&scene, &started, &[child]);
+    sweep_all(&scene, started, &[child]);
     assert!(began.elapsed() < LIMITS.freeze + LIMITS.kill);
 }
 
@@ -359,7 +359,7 @@ sleep()";
     fs::set_permissions(&out, std::os::unix::fs::PermissionsExt::from_mode(0o622)).unwrap();
     let started = scene.start_python(1, program);
     let daemon = pid(&scene.line());
-    let outcome = sweep_all(&scene, &started, &[daemon]);
+    let outcome = sweep_all(&scene, started, &[daemon]);
     let found = outcome.ended.iter().find(|m| m.identity.pid == daemon);
     assert!(matches!(found.unwrap().why, Why::Marked(_)));
 }
@@ -375,10 +375,10 @@ sleep()";
     let first_daemon = pid(&scene.line());
     let second = scene.start_python(2, program);
     let second_daemon = pid(&scene.line());
-    let outcome = sweep_all(&scene, &first, &[first_daemon]);
+    let outcome = sweep_all(&scene, first, &[first_daemon]);
     assert!(!run_of(&outcome).contains(&second_daemon));
     assert!(!run_of(&outcome).contains(&second.pid()));
-    let outcome = sweep_all(&scene, &second, &[second_daemon]);
+    let outcome = sweep_all(&scene, second, &[second_daemon]);
     assert!(run_of(&outcome).contains(&second_daemon));
 }
 
