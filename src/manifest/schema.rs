@@ -67,8 +67,23 @@ fn polish(schema: &mut Value) {
                 schema.shift_remove("format");
             }
             constants_to_enum(schema);
+            speak_for_its_forms(schema);
         }
         _ => {}
+    }
+}
+
+/// Of a field that takes several forms, a hover shows the description of the form that was used and
+/// not that of the field. So the forms are silent where the field speaks; what is inside of a form
+/// keeps its own words.
+fn speak_for_its_forms(schema: &mut Map<String, Value>) {
+    if !schema.contains_key("description") {
+        return;
+    }
+    if let Some(Value::Array(forms)) = schema.get_mut("anyOf") {
+        for form in forms.iter_mut().filter_map(Value::as_object_mut) {
+            form.shift_remove("description");
+        }
     }
 }
 
