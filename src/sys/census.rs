@@ -32,9 +32,13 @@
 //! children that the kernel keeps for each thread. Kernels built without those
 //! (`CONFIG_PROC_CHILDREN`) make us look at every process.
 //!
+//! Many who look at the same time look once ([`look`](look::look)).
+//!
 //! What is seen of one process is consistent: its start time is read before its mark and again
 //! after, so that both are of the same process. What is seen of several is not: processes come and
 //! go meanwhile. [`sweep`](super::sweep) deals with that.
+
+mod look;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -45,6 +49,8 @@ use super::mark::{Decoded, Link, ProjectId, read_mark};
 use super::process::is_answered_for;
 use super::walk::{children_of, is_listing_children, visit_all};
 use crate::id::RunId;
+
+pub(crate) use look::look;
 
 /// Whose mark proves membership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -233,24 +239,27 @@ pub struct Census {
 }
 
 impl Census {
-    /// Looks at the processes that matter to `roots`.
+    /// Looks at the processes that matter to any of `all`.
     ///
     /// # Errors
     /// When `/proc` cannot be read.
-    pub fn take(roots: &Roots) -> io::Result<Self> {
+    pub fn take(all: &[Roots]) -> io::Result<Self> {
         let mut census = Self {
             boot_id: boot_id()?,
             processes: BTreeMap::new(),
         };
         let is_listing_children = is_listing_children();
+        let relevance = Relevance::of(all);
         visit_all(|pid| {
-            if !is_listing_children || is_relevant(pid, roots) {
+            if !is_listing_children || relevance.covers(pid) {
                 census.look_at(pid)?;
             }
             Ok(())
         })?;
         if is_listing_children {
-            census.add_descendants(roots)?;
+            for roots in all {
+                census.add_descendants(roots)?;
+            }
         }
         Ok(census)
     }
@@ -436,22 +445,38 @@ fn proof_by_members(
     }
 }
 
-/// Whether a process may belong to the set by what system calls tell of it.
-fn is_relevant(pid: i32, roots: &Roots) -> bool {
-    // SAFETY: take an integer and return one; a process that is gone is told as -1.
-    let (pgid, sid) = unsafe { (libc::getpgid(pid), libc::getsid(pid)) };
-    let is_led = |number: i32| roots.leaders.iter().any(|leader| leader.pid == number);
-    if is_led(pid) || is_led(pgid) || is_led(sid) {
-        return true;
+/// What makes a process worth a look at `/proc`, by what system calls tell of it.
+struct Relevance {
+    leaders: BTreeSet<i32>,
+    owners: Vec<Owner>,
+}
+
+impl Relevance {
+    fn of(all: &[Roots]) -> Self {
+        let leaders = all.iter().flat_map(|roots| &roots.leaders);
+        Self {
+            leaders: leaders.map(|leader| leader.pid).collect(),
+            owners: all.iter().filter_map(|roots| roots.owner).collect(),
+        }
     }
-    // A kernel thread, or one that came into our pid namespace from outside.
-    if pgid == 0 && sid == 0 {
-        return false;
+
+    fn covers(&self, pid: i32) -> bool {
+        // SAFETY: take an integer and return one; a process that is gone is told as -1.
+        let (pgid, sid) = unsafe { (libc::getpgid(pid), libc::getsid(pid)) };
+        if [pid, pgid, sid]
+            .iter()
+            .any(|number| self.leaders.contains(number))
+        {
+            return true;
+        }
+        // A kernel thread, or one that came into our pid namespace from outside.
+        if self.owners.is_empty() || (pgid == 0 && sid == 0) {
+            return false;
+        }
+        mark_of(pid).is_some_and(|mark| {
+            mark.outer().is_some() || self.owners.iter().any(|owner| owner.owns(&mark))
+        })
     }
-    let Some(owner) = &roots.owner else {
-        return false;
-    };
-    mark_of(pid).is_some_and(|mark| owner.owns(&mark) || mark.outer().is_some())
 }
 
 #[cfg(test)]

@@ -5,10 +5,9 @@
 //! looks followed by kills. So a sweep first makes the set hold still:
 //!
 //! 1. **Freeze.** Every member gets SIGSTOP, which nobody can catch, until two looks in a row find
-//!    no trace of a member that is not frozen. Marked processes are frozen on sight, within
-//!    microseconds of being made ([`walk`](super::walk)), since that is what a hopper loses against;
-//!    the rest after a full look. A member that is gone before it is held, and a marked zombie that
-//!    was not there before, are traces too.
+//!    no trace of a member that is not frozen: one that is seen, and gone before it is held, is a
+//!    trace too. Where there is any, the marked are frozen on sight, within microseconds of being
+//!    made ([`walk`](super::walk)), since that is what a hopper loses against.
 //! 2. **Kill.** Every member gets SIGKILL, which ends the frozen too.
 //! 3. **Prove.** Wait for their ends, look again, kill what is new, until two looks in a row find
 //!    nobody. Who is still there when the time is over, or may not be signalled, is a survivor, and
@@ -23,12 +22,12 @@
 //! A frozen process is not always still: tmux continues the process of a pane as soon as it sees it
 //! stopped. Such a one is killed as it is; what it starts meanwhile is found in step 3.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::census::{Census, Member, Owner, Roots, Why};
+use super::census::{Member, Owner, Roots, Why, look};
 use super::identity::{Delivery, Identity, PidFd, Stat, wait_all};
 use super::mark::read_mark;
 use super::walk::visit_all;
@@ -96,7 +95,7 @@ pub fn present(roots: &Roots) -> io::Result<Vec<Present>> {
     for _ in 0..ATTEMPTS_TO_HOLD {
         let mut found = Vec::new();
         let mut has_lost = false;
-        for member in Census::take(roots)?.members(roots) {
+        for member in look(roots)?.members(roots) {
             match PidFd::open_verified(&member.identity) {
                 Ok(Some(handle)) => found.push(Present { member, handle }),
                 Ok(None) => has_lost = true,
@@ -146,9 +145,6 @@ struct Frozen {
     held: BTreeMap<i32, Held>,
     /// Who was held and is over.
     ended: Vec<Member>,
-    /// Marked zombies that were seen, by pid and start time. A new one is the trace of somebody who
-    /// was missed.
-    dead: BTreeSet<(i32, u64)>,
 }
 
 #[derive(Debug)]
@@ -200,41 +196,44 @@ impl Frozen {
     /// Freezes all that is found and not held yet. Returns whether there was a trace of any such:
     /// one that is gone already may have left a child.
     fn look(&mut self, roots: &Roots) -> io::Result<bool> {
-        let has_new = self.freeze_marked(roots)?;
-        Ok(self.freeze_members(roots)? || has_new)
+        let has_trace = self.freeze_members(roots)?;
+        if has_trace {
+            // Somebody is there. Should it be one that does not wait to be looked at, it is met here.
+            self.freeze_marked(roots)?;
+        }
+        Ok(has_trace)
     }
 
     /// Freezes each process that carries the mark the moment that it is seen.
-    fn freeze_marked(&mut self, roots: &Roots) -> io::Result<bool> {
+    fn freeze_marked(&mut self, roots: &Roots) -> io::Result<()> {
         let Some(owner) = roots.owner.filter(|owner| is_mark_proof(owner, roots)) else {
-            return Ok(false);
+            return Ok(());
         };
-        let mut has_new = false;
         visit_all(|pid| {
-            if is_marked(pid, &owner) && !roots.is_spared(pid) && !self.is_held(pid) {
-                has_new |= match sight(pid, owner)? {
-                    Sight::Process(present) => self.freeze(present),
-                    Sight::Dead(identity) => self.dead.insert((pid, identity.start_time)),
-                    Sight::Lost => true,
-                };
+            if is_marked(pid, &owner)
+                && !roots.is_spared(pid)
+                && !self.is_held(pid)
+                && let Some(present) = open_marked(pid, owner)?
+            {
+                self.freeze(present);
             }
             Ok(())
-        })?;
-        Ok(has_new)
+        })
     }
 
-    /// Looks at everything that matters and freezes each member.
+    /// Looks at everything that matters and freezes each member that is not held yet; says whether
+    /// there was any.
     fn freeze_members(&mut self, roots: &Roots) -> io::Result<bool> {
-        let mut has_new = false;
-        for member in Census::take(roots)?.members(roots) {
+        let mut has_trace = false;
+        for member in look(roots)?.members(roots) {
             if !self.is_held(member.identity.pid) {
-                has_new |= match self.open(member)? {
-                    Some(present) => self.freeze(present),
-                    None => true,
-                };
+                has_trace = true;
+                if let Some(present) = self.open(member)? {
+                    self.freeze(present);
+                }
             }
         }
-        Ok(has_new)
+        Ok(has_trace)
     }
 
     /// Whether this pid is that of a process which is held, and not over: then it is nobody else's.
@@ -252,18 +251,17 @@ impl Frozen {
         }
     }
 
-    /// Sends SIGSTOP to a process and holds it. Returns `true`: it was new.
-    fn freeze(&mut self, present: Present) -> bool {
+    /// Sends SIGSTOP to a process and holds it.
+    fn freeze(&mut self, present: Present) {
         let state = match present.handle.send(libc::SIGSTOP) {
             Ok(Delivery::Delivered) => HeldState::Frozen,
-            Ok(Delivery::Gone) => return true,
+            Ok(Delivery::Gone) => return,
             Err(_) => HeldState::Untouchable,
         };
         let pid = present.member.identity.pid;
         if let Some(earlier) = self.held.insert(pid, Held { present, state }) {
             self.ended.push(earlier.present.member);
         }
-        true
     }
 
     /// SIGSTOP takes effect when its target next leaves the kernel. Waits for that, within reason.
@@ -360,39 +358,27 @@ fn is_mark_proof(owner: &Owner, roots: &Roots) -> bool {
     !shared.any(|server| is_marked(*server, owner))
 }
 
-/// What a marked process turned out to be when it was looked at again.
-enum Sight {
-    /// It is there, and is held by a handle that was opened before its mark was read.
-    Process(Present),
-    /// It is a zombie.
-    Dead(Identity),
-    /// It is gone, or could not be held.
-    Lost,
-}
-
-fn sight(pid: i32, owner: Owner) -> io::Result<Sight> {
+/// A handle on a process whose mark was read while the handle was open; `None` when it is over, the
+/// number has changed hands, or it cannot be held now.
+fn open_marked(pid: i32, owner: Owner) -> io::Result<Option<Present>> {
     let handle = match PidFd::open(pid) {
         Ok(Some(handle)) => handle,
-        Ok(None) => return Ok(Sight::Lost),
+        Ok(None) => return Ok(None),
         // What is held has to be let go of first; the full look comes to the rest.
-        Err(error) if is_out_of_descriptors(&error) => return Ok(Sight::Lost),
+        Err(error) if is_out_of_descriptors(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
     let Some(identity) = Identity::of(pid)? else {
-        return Ok(Sight::Lost);
+        return Ok(None);
     };
-    let is_marked = is_marked(pid, &owner);
-    if handle.is_over()? {
-        return Ok(Sight::Dead(identity));
-    }
-    // It is not over, so the number has been its own since the handle was opened, and all that was
-    // read by number in between is about it.
-    if !is_marked {
-        return Ok(Sight::Lost);
+    // As long as the process is not over, its number is its own, so all that was read by number in
+    // between is about it.
+    if !is_marked(pid, &owner) || handle.is_over()? {
+        return Ok(None);
     }
     let why = Why::Marked(owner);
     let member = Member { identity, why };
-    Ok(Sight::Process(Present { member, handle }))
+    Ok(Some(Present { member, handle }))
 }
 
 /// What people are told of one that is left.
@@ -488,7 +474,7 @@ mod tests {
             why: Why::Leader,
         };
         let mut frozen = Frozen::default();
-        assert!(frozen.freeze(Present { member, handle }));
+        frozen.freeze(Present { member, handle });
         await_state(pid, |state| state == b'T');
         drop(frozen);
         await_state(pid, |state| state != b'T');
