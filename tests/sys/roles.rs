@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use baudbot::id::RunId;
-use baudbot::sys::census::Roots;
+use baudbot::sys::census::{Owner, Roots};
 use baudbot::sys::mark::{Mark, Nesting};
 use baudbot::sys::process::{self, Gated, Launch, fork_gated};
 use baudbot::sys::sweep::{Limits, present, sweep};
@@ -31,6 +31,7 @@ fn play() {
             supervise(&dir, "innermost", None);
         }
         "supervisor of what it cannot attribute" => orphans(&dir),
+        "sweeper without rights" => powerless(&dir),
         unknown => panic!("no role called {unknown}"),
     }
 }
@@ -138,4 +139,27 @@ os._exit(0)",
     );
     process::reap_orphans().unwrap();
     helper.abort().unwrap();
+}
+
+/// Becomes another user than its service runs as, and sweeps.
+fn powerless(dir: &Path) {
+    let mut service = launch(dir, "test", 2);
+    service.command.argv = ["sleep", "1000"].map(str::to_owned).into();
+    let service = start(&service);
+    let leader = service.identity().clone();
+    released(service);
+    nix::unistd::setuid(65534.into()).unwrap();
+    let roots = Roots {
+        owner: Some(Owner::Run(project_in("test", dir), RunId(2))),
+        leaders: vec![leader],
+        ..Roots::default()
+    };
+    let outcome = sweep(&roots, &Limits::default()).unwrap();
+    assert!(outcome.ended.is_empty());
+    for survivor in outcome.survivors {
+        println!(
+            "role: {} of {}, which {}: {}",
+            survivor.command, survivor.user, survivor.why, survivor.reason
+        );
+    }
 }

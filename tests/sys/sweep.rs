@@ -535,3 +535,26 @@ fn what_nobody_can_attribute_goes_with_the_project() {
     assert_eq!(scene.role_line(), "1 ended, 0 left");
     assert_eq!(started.end(), Exit::Code(0));
 }
+
+/// As root: the sweeper gives up its rights, and says who is left and why.
+#[test]
+fn who_may_not_be_signalled_is_told() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let mut scene = Scene::new();
+    let started = scene.start_role("sweeper without rights");
+    assert_eq!(
+        scene.role_line(),
+        "sleep 1000 of root, which is the process that was started: \
+         it runs as root, and we may not signal it"
+    );
+    assert_eq!(started.end(), Exit::Code(0));
+    let roots = Roots {
+        owner: Some(Owner::Run(scene.project, RunId(2))),
+        ..Roots::default()
+    };
+    let left = sweep(&roots, &LIMITS).unwrap();
+    assert_eq!((left.ended.len(), left.survivors.len()), (1, 0));
+    process::reap_orphans().unwrap();
+}
