@@ -17,7 +17,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use scene::{Outcome, Scene, append, free_port, is_alive, wait_until};
+use scene::{Outcome, Scene, append, free_port, is_alive, kill, wait_until};
 
 const TASKS: [&str; 6] = [
     "validate-env",
@@ -217,7 +217,9 @@ fn three_times_up_restart_and_down() {
         assert_ne!(host.session_id("control-agent"), session);
 
         host.open_dev_agent(&format!("dev-agent-shop-{round}"));
-        host.scene.run(["down"]).success();
+        let down = host.scene.run(["down"]).success();
+        let swept = "no tmux session whose name begins with `dev-agent-` is left";
+        assert!(down.stdout.contains(swept), "{}", down.stdout);
         host.expect_down();
     }
     host.expect_quiet_logs();
@@ -247,6 +249,26 @@ fn the_start_up_steps_run_in_order_and_two_of_them_may_fail() {
     for left in [format!("{first}.sock"), "control-agent.alias".into()] {
         assert!(swept.contains(&format!("removed {left}")), "{swept}");
     }
+    host.scene.end();
+}
+
+#[test]
+fn a_bridge_that_crashes_comes_back_to_its_port_and_its_agent() {
+    let host = Host::new();
+    host.scene.run(["up"]).success();
+    let (bridge, agent) = (host.scene.pid(BRIDGE), host.scene.pid("control-agent"));
+    kill(bridge, 9);
+    wait_until("the bridge runs again", || {
+        let service = host.scene.service(BRIDGE);
+        service["restarts"] == 1 && service["state"] == "ready"
+    });
+    assert_eq!(host.scene.pid("control-agent"), agent);
+    let connected = format!("connected to session {}", host.session_id("control-agent"));
+    let log = host.scene.logs(BRIDGE);
+    assert_eq!(log.matches(&connected).count(), 2, "{log}");
+    host.expect_quiet_logs();
+    host.scene.run(["down"]).success();
+    host.expect_down();
     host.scene.end();
 }
 
