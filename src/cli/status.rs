@@ -26,14 +26,11 @@ pub(super) struct Arguments {
 pub(super) async fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let name = project::project_name(call)?;
     let project = Project::locate(&name)?;
-    let status = match session::running(&project).await? {
-        Some(client) => {
-            let status = client.status().await?;
-            match project::manifest_if_any(call, &name) {
-                Some(manifest) => with_declared(status, &manifest),
-                None => status,
-            }
-        }
+    let status = match answer(&project).await? {
+        Some(status) => match project::manifest_if_any(call, &name) {
+            Some(manifest) => with_declared(status, &manifest),
+            None => status,
+        },
         None => not_running(call, name)?,
     };
     if arguments.json {
@@ -43,6 +40,18 @@ pub(super) async fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, 
         call.print(&screen)?;
     }
     Ok(exit(&status))
+}
+
+/// What the supervisor says, if one runs. One that goes away while it is asked runs no more.
+async fn answer(project: &Project) -> Result<Option<Status>, Failure> {
+    let Some(client) = session::running(project).await? else {
+        return Ok(None);
+    };
+    match client.status().await {
+        Ok(status) => Ok(Some(status)),
+        Err(error) if error.is_leaving() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What there is to say when no supervisor runs: the services that could.
