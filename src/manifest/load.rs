@@ -1,8 +1,11 @@
 //! The only I/O of the manifest: finds files, reads them, follows includes, reads env files.
 
+mod find;
+mod include;
+mod read;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -10,72 +13,22 @@ use std::rc::Rc;
 use super::check::{self, Document, Input, Texts};
 use super::deserialize::deserialize;
 use super::diagnostic::Diagnostic;
-use super::environment::{self, EnvironmentError};
 use super::field::Field;
-use super::model::Environment;
 use super::raw::{self, OneOrMany};
 use super::source::{FileId, Sources, Span};
 use super::yaml::{self, Data, Meaning, Node};
-use super::{Context, Loaded, dotenv};
+use super::{Context, Loaded, ReadFrom};
 use crate::id::ProjectName;
+use include::Meant;
+use read::{ReadError, not_utf8, read_env_file, read_text};
 
-/// The name of a manifest.
-const FILE_NAME: &str = "baudbot.yaml";
-/// The largest file, in bytes; the real host's manifest has some ten thousand.
-const LARGEST_FILE: u64 = 1 << 20;
+pub use find::{FindError, find, project_name};
+pub use read::environment;
+
 /// How many files a manifest may be made of.
 const MOST_FILES: usize = 256;
 /// How many diagnostics a person wants to see.
 const MOST_SHOWN: usize = 200;
-
-/// Why there is no manifest to load, or no project name in it.
-#[derive(Debug, thiserror::Error)]
-pub enum FindError {
-    /// Neither here nor above.
-    #[error("no {FILE_NAME} in {} or a directory above it", .start.display())]
-    NotFound {
-        /// Where the search began.
-        start: PathBuf,
-    },
-    /// The file cannot be read.
-    #[error("cannot read {}: {source}", .file.display())]
-    Unreadable {
-        /// The manifest.
-        file: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The name of the project cannot be told.
-    #[error("cannot tell the project's name from {}: {reason}", .file.display())]
-    NoProject {
-        /// The manifest.
-        file: PathBuf,
-        /// Why.
-        reason: String,
-    },
-}
-
-/// Finds the manifest: `baudbot.yaml` in `start` or a directory above it, else
-/// `manifests/baudbot.yaml` in `start` or a directory above it. The result is absolute.
-///
-/// # Errors
-/// [`FindError::NotFound`].
-pub fn find(start: &Path) -> Result<PathBuf, FindError> {
-    let not_found = || FindError::NotFound {
-        start: start.to_owned(),
-    };
-    let absolute = std::path::absolute(start).map_err(|_| not_found())?;
-    let in_manifests = Path::new("manifests").join(FILE_NAME);
-    [Path::new(FILE_NAME), &in_manifests]
-        .into_iter()
-        .flat_map(|name| {
-            absolute
-                .ancestors()
-                .map(move |directory| directory.join(name))
-        })
-        .find(|candidate| candidate.is_file())
-        .ok_or_else(not_found)
-}
 
 /// Loads the manifest `file` and all that it includes, checks everything and resolves it. Never
 /// panics; whatever is wrong is among the diagnostics.
@@ -87,6 +40,7 @@ pub fn load(file: &Path, context: &Context<'_>) -> Loaded {
         diagnostics: Vec::new(),
         is_complete: true,
         seen: BTreeSet::new(),
+        directories: BTreeSet::new(),
     };
     let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     loader.file(&file, &mut Vec::new(), None);
@@ -95,8 +49,13 @@ pub fn load(file: &Path, context: &Context<'_>) -> Loaded {
         documents,
         mut diagnostics,
         is_complete,
+        directories,
         ..
     } = loader;
+    let mut from = ReadFrom {
+        files: sources.iter().map(|source| source.path.clone()).collect(),
+        directories,
+    };
     let manifest = if documents.is_empty() {
         None
     } else {
@@ -116,7 +75,9 @@ pub fn load(file: &Path, context: &Context<'_>) -> Loaded {
                     .clone()
             },
         };
-        project.map(|project| check::check(&input, project, &mut diagnostics))
+        let manifest = project.map(|project| check::check(&input, project, &mut diagnostics));
+        from.files.extend(cache.into_inner().into_keys());
+        manifest
     };
     let diagnostics = tidy(diagnostics, &sources);
     let is_valid = !diagnostics.iter().any(Diagnostic::is_error);
@@ -124,6 +85,7 @@ pub fn load(file: &Path, context: &Context<'_>) -> Loaded {
         manifest: manifest.filter(|_| is_valid),
         diagnostics,
         sources,
+        from,
     }
 }
 
@@ -212,6 +174,8 @@ struct Loader<'a> {
     is_complete: bool,
     /// The files that were read, by their canonical paths.
     seen: BTreeSet<PathBuf>,
+    /// The directories that patterns look into.
+    directories: BTreeSet<PathBuf>,
 }
 
 /// A file on the way from the manifest to the one that is being read.
@@ -293,8 +257,19 @@ impl Loader<'_> {
             canonical,
             path: path.to_owned(),
         });
-        for (include, span) in includes {
-            self.file(&include, chain, Some(span));
+        for (meant, span) in includes {
+            match meant {
+                Meant::File(path) => self.file(&path, chain, Some(span)),
+                Meant::Matching { files, directory } => {
+                    self.directories.insert(directory);
+                    for path in files {
+                        // Who includes `*.yaml` beside itself does not mean itself.
+                        if !is_on_the_way(chain, &path) {
+                            self.file(&path, chain, Some(span));
+                        }
+                    }
+                }
+            }
         }
         chain.pop();
     }
@@ -349,8 +324,8 @@ impl Loader<'_> {
         deserialize(node.as_deref()?, &mut self.diagnostics)
     }
 
-    /// What a file includes, as paths.
-    fn includes(&mut self, raw: &raw::Manifest, directory: &Path) -> Vec<(PathBuf, Span)> {
+    /// What a file includes.
+    fn includes(&mut self, raw: &raw::Manifest, directory: &Path) -> Vec<(Meant, Span)> {
         let Some(written) = raw.include.written() else {
             if !raw.include.is_absent() {
                 self.is_complete = false;
@@ -368,11 +343,17 @@ impl Loader<'_> {
             directory,
         };
         let items = OneOrMany::items(written);
-        let includes: Vec<(PathBuf, Span)> = items
+        let includes: Vec<(Meant, Span)> = items
             .iter()
             .filter_map(|&(text, span)| {
                 let path = texts.path(text, span, "`include`", &mut self.diagnostics)?;
-                Some((path, span))
+                match include::meant(&path, span, MOST_FILES + 1) {
+                    Ok(meant) => Some((meant, span)),
+                    Err(diagnostic) => {
+                        self.diagnostics.push(*diagnostic);
+                        None
+                    }
+                }
             })
             .collect();
         let is_whole = match &written.value {
@@ -387,17 +368,12 @@ impl Loader<'_> {
         self.is_complete = false;
         let shown = path.display();
         let is_missing = error.kind() == std::io::ErrorKind::NotFound;
-        let has_wildcard = path.to_string_lossy().contains(['*', '?', '[']);
         let diagnostic = match from {
             Some(_) if is_missing => Diagnostic::error(
                 "include_not_found",
                 format!("`include` finds nothing at {shown}"),
             )
-            .help(if has_wildcard {
-                "`include` takes plain paths, without wildcards, relative to the file that it stands in"
-            } else {
-                "the path is relative to the file that it stands in"
-            }),
+            .help("the path is relative to the file that it stands in"),
             _ if is_missing => {
                 Diagnostic::error("not_found", format!("there is no manifest at {shown}"))
                     .help("`baudbot init` writes one; `--file` names another")
@@ -472,148 +448,11 @@ impl Loader<'_> {
     }
 }
 
+fn is_on_the_way(chain: &[Including], path: &Path) -> bool {
+    std::fs::canonicalize(path)
+        .is_ok_and(|canonical| chain.iter().any(|one| one.canonical == canonical))
+}
+
 fn is_nothing(node: &Node) -> bool {
     matches!(&node.data, Data::Scalar(scalar) if scalar.meaning == Meaning::Null)
-}
-
-fn not_utf8(sources: &Sources, file: FileId, path: &Path, at: usize) -> Diagnostic {
-    let is_wide = at == 0 && sources.source(file).text.contains('\0');
-    let span = Span {
-        file,
-        start: at,
-        end: at + '\u{fffd}'.len_utf8(),
-    };
-    Diagnostic::error("not_utf8", format!("{} is not UTF-8", path.display()))
-        .label(
-            span,
-            if is_wide {
-                "this looks like UTF-16"
-            } else {
-                "not UTF-8 from here on"
-            },
-        )
-        .help("save the file as UTF-8")
-}
-
-enum ReadError {
-    Io(std::io::Error),
-    NotRegular,
-    TooLarge,
-    NotUtf8 { lossy: String, at: usize },
-}
-
-/// Reads a regular file whole, within bounds: a FIFO could keep us waiting for ever.
-fn read_text(path: &Path) -> Result<String, ReadError> {
-    let metadata = std::fs::metadata(path).map_err(ReadError::Io)?;
-    if !metadata.is_file() {
-        return Err(ReadError::NotRegular);
-    }
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes))
-        .map_err(ReadError::Io)?;
-    if bytes.len() as u64 > LARGEST_FILE {
-        return Err(ReadError::TooLarge);
-    }
-    String::from_utf8(bytes).map_err(|error| ReadError::NotUtf8 {
-        at: error.utf8_error().valid_up_to(),
-        lossy: String::from_utf8_lossy(error.as_bytes()).into_owned(),
-    })
-}
-
-/// The project's name, although the rest of the manifest may be broken: `down`, `status` and `logs`
-/// need no more.
-///
-/// Without the key `project`, it is the name of the directory that holds the manifest, or of that
-/// directory's parent when it is called `manifests`, made fit as a name.
-///
-/// # Errors
-/// When the file cannot be read, or a name can be told neither from it nor from its place.
-pub fn project_name(file: &Path) -> Result<ProjectName, FindError> {
-    let unreadable = |source| FindError::Unreadable {
-        file: file.to_owned(),
-        source,
-    };
-    let no_project = |reason: String| FindError::NoProject {
-        file: file.to_owned(),
-        reason,
-    };
-    let absolute = std::path::absolute(file).map_err(unreadable)?;
-    let text = match read_text(&absolute) {
-        Ok(text) => text,
-        Err(ReadError::Io(source)) => return Err(unreadable(source)),
-        Err(ReadError::NotUtf8 { lossy, .. }) => lossy,
-        Err(ReadError::NotRegular) => return Err(no_project("it is not a regular file".into())),
-        Err(ReadError::TooLarge) => return Err(no_project("it is larger than 1 MiB".into())),
-    };
-    match written_project(&text) {
-        Ok(Some(name)) => {
-            ProjectName::new(name).map_err(|error| no_project(format!("in `project`, {error}")))
-        }
-        Ok(None) => check::default_project(&absolute)
-            .ok_or_else(|| no_project("it has no `project`, and its directory has no name".into())),
-        Err(reason) => Err(no_project(reason)),
-    }
-}
-
-/// The value of the top-level key `project`. Of a text that is not YAML, the line that begins with it.
-fn written_project(text: &str) -> Result<Option<String>, String> {
-    let file = Sources::default().add("", "");
-    let parse = |text: &str| yaml::parse(text, file, &mut Vec::new());
-    let node = parse(text).or_else(|| {
-        let line = text
-            .lines()
-            .find(|line| line.trim_start_matches('\u{feff}').starts_with("project:"))?;
-        parse(line)
-    });
-    let Some(node) = node else {
-        let is_flow = text.trim_start().starts_with('{');
-        return if is_flow || text.contains("project\"") || text.contains("project'") {
-            Err("it is not YAML".to_owned())
-        } else {
-            Ok(None)
-        };
-    };
-    match node.entry("project").map(|entry| &entry.value.data) {
-        None => Ok(None),
-        Some(Data::Scalar(scalar)) if scalar.meaning == Meaning::Text => {
-            Ok(Some(scalar.text.clone()))
-        }
-        Some(_) => Err("`project` is not a text".to_owned()),
-    }
-}
-
-/// Reads the env files of a service and lays all layers of its environment over one another: what
-/// its next run sees.
-///
-/// # Errors
-/// A file that is missing though required, unreadable or malformed; the message names it.
-pub fn environment(
-    environment: &Environment,
-) -> Result<BTreeMap<String, String>, EnvironmentError> {
-    environment::build(environment, |file| read_env_file(&file.path))
-}
-
-/// The variables of an env file; `None` when it does not exist.
-fn read_env_file(path: &Path) -> Result<Option<Vec<(String, String)>>, EnvironmentError> {
-    let unreadable = |reason: String| EnvironmentError::Unreadable {
-        path: path.to_owned(),
-        reason,
-    };
-    let text = match read_text(path) {
-        Ok(text) => text,
-        Err(ReadError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(None);
-        }
-        Err(ReadError::Io(error)) => return Err(unreadable(error.to_string())),
-        Err(ReadError::NotRegular) => return Err(unreadable("it is not a regular file".into())),
-        Err(ReadError::TooLarge) => return Err(unreadable("it is larger than 1 MiB".into())),
-        Err(ReadError::NotUtf8 { .. }) => return Err(unreadable("it is not UTF-8".into())),
-    };
-    let variables = dotenv::parse(&text).map_err(|malformed| EnvironmentError::Malformed {
-        path: path.to_owned(),
-        line: malformed.line,
-        reason: malformed.reason.to_owned(),
-    })?;
-    Ok(Some(variables))
 }

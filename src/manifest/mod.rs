@@ -25,7 +25,7 @@ pub mod source;
 mod syntax;
 mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::id::ProjectName;
@@ -64,6 +64,17 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
     /// The texts that the diagnostics point into.
     pub sources: Sources,
+    /// What it was made from.
+    pub from: ReadFrom,
+}
+
+/// Where a manifest comes from: a change of any of these may change the manifest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReadFrom {
+    /// The manifest, what it includes, and the env files that it names, those that are missing too.
+    pub files: BTreeSet<PathBuf>,
+    /// The directories in which `include` looks for files by a pattern.
+    pub directories: BTreeSet<PathBuf>,
 }
 
 impl Loaded {

@@ -31,10 +31,11 @@ pub(crate) struct Manifest {
     #[schemars(regex(pattern = NAME), length(max = LONGEST_NAME), extend("examples" = ["shop"]))]
     pub(crate) project: Field<String>,
     /// Further manifest files whose services and groups belong to this project: a path or a list of
-    /// paths, relative to this file. The settings of this manifest (`env`, `env_files`,
+    /// paths, relative to this file. `*`, `?` and `[…]` in a path pick up whatever files match, in
+    /// the order of their names: a package drops a file there and belongs to it. The settings of this manifest (`env`, `env_files`,
     /// `env_inherit`, `defaults`) hold for them too; settings in an included file hold for its own
     /// services and win over these.
-    #[schemars(schema_with = "paths", extend("default" = [], "examples" = ["services.d/web.yaml", ["web.yaml", "workers.yaml"]]))]
+    #[schemars(schema_with = "paths", extend("default" = [], "examples" = ["services.d/*.yaml", ["web.yaml", "workers.yaml"]]))]
     pub(crate) include: Field<OneOrMany>,
     /// Environment variables of all services. A service's `env` wins over `defaults.env`, which wins
     /// over this. A value may use `${NAME}`.

@@ -96,6 +96,68 @@ fn an_include_brings_its_services_with_its_own_paths() {
 }
 
 #[test]
+fn a_pattern_picks_up_what_lies_there_in_order() {
+    let fragment = |name: &str| format!("version: 1\nservices: {{{name}: {{command: x}}}}");
+    let scene = Scene::new("version: 1\ninclude: 'services.d/*.yaml'\nservices: {a: {command: x}}")
+        .file("services.d/20-c.yaml", fragment("c"))
+        .file("services.d/10-b.yaml", fragment("b"))
+        .file("services.d/.30-hidden.yaml", fragment("hidden"))
+        .file("services.d/10-b.yaml~", fragment("b"))
+        .file("services.d/deeper.yaml/x.yaml", fragment("deeper"));
+    let names: Vec<String> = scene
+        .manifest()
+        .services
+        .keys()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    assert_eq!(
+        scene
+            .load()
+            .from
+            .directories
+            .into_iter()
+            .collect::<Vec<_>>(),
+        [scene.path("services.d")]
+    );
+    // A broken fragment is named; nothing is left of the whole.
+    let broken = scene.file(
+        "services.d/15-broken.yaml",
+        "version: 1\nservices: {x: {comand: x}}",
+    );
+    let loaded = broken.load();
+    assert!(loaded.manifest.is_none());
+    let label = &loaded.diagnostics[0].labels[0];
+    assert_eq!(
+        loaded.sources.path(label.span.file),
+        broken.path("services.d/15-broken.yaml")
+    );
+}
+
+#[test]
+fn a_pattern_may_find_nothing_and_never_its_own_file() {
+    let scene = Scene::new("version: 1\ninclude: '*.yaml'\nservices: {a: {command: x}}");
+    assert_eq!(scene.manifest().services.len(), 1);
+    let scene = Scene::new("version: 1\ninclude: 'empty/[a-z]*.yaml'").file("empty/.keep", "");
+    assert_eq!(scene.manifest().services.len(), 0);
+}
+
+#[test]
+fn a_name_that_exists_is_no_pattern() {
+    let scene = Scene::new("version: 1\ninclude: ['[b].yaml', 'd[1]/*.yaml']")
+        .file("[b].yaml", "version: 1\nservices: {b: {command: x}}")
+        .file("b.yaml", "version: 1\nservices: {other: {command: x}}")
+        .file("d[1]/c.yaml", "version: 1\nservices: {c: {command: x}}");
+    let manifest = scene.manifest();
+    let names: Vec<&str> = manifest
+        .services
+        .keys()
+        .map(baudbot::id::ServiceName::as_str)
+        .collect();
+    assert_eq!(names, ["b", "c"]);
+}
+
+#[test]
 fn a_diagnostic_stands_at_its_place_and_says_how_to_mend_it() {
     let scene = Scene::new("version: 1\nservices:\n  web: {comand: x}\n");
     assert!(scene.codes().contains(&"unknown_field"));
