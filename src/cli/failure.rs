@@ -3,9 +3,10 @@
 use std::error::Error;
 use std::io;
 
+use super::Call;
 use crate::exit::ExitCode;
 use crate::manifest::FindError;
-use crate::render::failure::chain;
+use crate::render::failure::{chain, failure};
 use crate::store::StoreError;
 
 /// Why a command stops short.
@@ -67,6 +68,22 @@ impl Failure {
             Self::ReaderGone
         } else {
             Self::system("cannot write to standard output", error)
+        }
+    }
+
+    /// Tells people, and says how the command ends.
+    pub(super) fn tell(self, call: &Call) -> ExitCode {
+        match self {
+            Self::ReaderGone => ExitCode::Done,
+            Self::Told(exit) => exit,
+            Self::Error {
+                exit,
+                message,
+                help,
+            } => {
+                call.note(&failure(&message, help.as_deref(), &call.err));
+                exit
+            }
         }
     }
 

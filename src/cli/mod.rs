@@ -22,6 +22,7 @@ mod status;
 mod supervise;
 mod up;
 mod validate;
+mod watch;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -30,7 +31,6 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::exit::ExitCode;
 use crate::id::ProjectName;
-use crate::render;
 use call::Call;
 use failure::Failure;
 
@@ -172,20 +172,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let call = Call::new(arguments.options);
     match dispatch(&call, arguments.command) {
         Ok(code) => code,
-        Err(Failure::ReaderGone) => ExitCode::Done,
-        Err(Failure::Told(code)) => code,
-        Err(Failure::Error {
-            exit,
-            message,
-            help,
-        }) => {
-            call.note(&render::failure::failure(
-                &message,
-                help.as_deref(),
-                &call.err,
-            ));
-            exit
-        }
+        Err(failure) => failure.tell(&call),
     }
 }
 

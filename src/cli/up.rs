@@ -31,6 +31,9 @@ pub(super) struct Arguments {
     /// Be the supervisor, as the main process of a unit: until everything is down
     #[arg(long, conflicts_with_all = ["dry_run", "no_wait", "timeout"])]
     foreground: bool,
+    /// Then apply each edit of the manifest as it is saved; a broken one is refused
+    #[arg(long, conflicts_with_all = ["dry_run", "no_wait", "timeout", "foreground"])]
+    watch: bool,
 }
 
 #[derive(Debug, Args)]
@@ -52,7 +55,7 @@ pub(super) struct RestartArguments {
 }
 
 /// How long to wait.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct Waiting {
     /// Do not wait until everything is ready
     #[arg(long)]
@@ -69,6 +72,9 @@ pub(super) async fn run(call: &Call, arguments: Arguments) -> Result<ExitCode, F
     if arguments.foreground {
         let (project, request) = request(call, Order::Up, arguments.selection)?;
         return super::foreground::run(call, project, &request).await;
+    }
+    if arguments.watch {
+        return super::watch::run(call, arguments.selection).await;
     }
     bring_up(call, Order::Up, arguments.selection, &arguments.waiting).await
 }
@@ -106,7 +112,8 @@ fn request(
     Ok((project, request))
 }
 
-async fn bring_up(
+/// Gives the order, with the manifest as it is now, and follows it.
+pub(super) async fn bring_up(
     call: &Call,
     order: Order,
     selection: Vec<Selector>,

@@ -63,6 +63,31 @@ fn headline(name: &ServiceName, service: &ServiceStatus, look: &Look) -> String 
     )
 }
 
+/// Edits are waited for.
+pub fn watching(files: usize, look: &Look) -> String {
+    let text = format!(
+        "watching {}; Ctrl-C ends the watching and leaves the services running",
+        human::count(files, "file")
+    );
+    format!("{}\n", look.paint(FAINT, &text))
+}
+
+/// An edit was refused.
+pub fn not_applied(look: &Look) -> String {
+    format!(
+        "{} what runs goes on as before\n",
+        look.paint(BUSY, "not applied:")
+    )
+}
+
+/// Somebody took the project down while edits were waited for.
+pub fn went_down(look: &Look) -> String {
+    format!(
+        "{}\n",
+        look.paint(FAINT, "the project was taken down; the watching ends")
+    )
+}
+
 /// Time is up while these are on their way.
 pub fn timed_out<'a>(
     pending: impl Iterator<Item = (&'a ServiceName, &'a ServiceStatus)>,
