@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use indexmap::IndexMap;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::session::{self, Notices};
 use super::{Call, Failure};
@@ -182,6 +183,8 @@ pub(super) async fn follow(
     timeout: Option<Duration>,
 ) -> Result<Ended, Failure> {
     let supervisor = reply.status.supervisor.as_ref().and_then(session::identity);
+    // From here on, before anything is shown: whoever sees a line may press Ctrl-C.
+    let mut interrupted = interrupts()?;
     let mut progress = begin(call, following, reply);
     let until = timeout.map(|timeout| tokio::time::Instant::now() + timeout);
     let time_is_up = async {
@@ -191,8 +194,6 @@ pub(super) async fn follow(
         }
     };
     tokio::pin!(time_is_up);
-    let interrupted = tokio::signal::ctrl_c();
-    tokio::pin!(interrupted);
     // The supervisor of a project that went down leaves; what it said before that counts.
     while !following.is_settled() {
         tokio::select! {
@@ -207,10 +208,7 @@ pub(super) async fn follow(
                 }
             },
             () = &mut time_is_up => return Ok(Ended::TimedOut),
-            result = &mut interrupted => {
-                result.map_err(|error| Failure::system("cannot listen to signals", &error))?;
-                return Ok(Ended::Interrupted);
-            }
+            _ = interrupted.recv() => return Ok(Ended::Interrupted),
         }
     }
     if following.is_whole_project {
@@ -221,6 +219,12 @@ pub(super) async fn follow(
         }
     }
     Ok(Ended::Settled)
+}
+
+/// Ctrl-C, from now on.
+pub(super) fn interrupts() -> Result<Signal, Failure> {
+    signal(SignalKind::interrupt())
+        .map_err(|error| Failure::system("cannot listen to signals", &error))
 }
 
 fn begin(call: &Call, following: &Following, reply: &OrderReply) -> Progress<io::Stderr> {

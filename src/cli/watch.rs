@@ -14,8 +14,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use inotify::{Event, EventStream, Inotify, WatchDescriptor, WatchMask};
+use tokio::signal::unix::Signal;
 
 use super::failure::Failure;
+use super::follow::interrupts;
 use super::up::{Waiting, bring_up};
 use super::{Call, project, session};
 use crate::control::protocol::News;
@@ -39,12 +41,13 @@ pub(super) async fn run(call: &Call, selection: Vec<Selector>) -> Result<ExitCod
     watched.files.insert(file);
     let mut edits = Edits::of(&watched)?;
     let waiting = Waiting::default();
+    let mut interrupted = interrupts()?;
     let mut last = bring_up(call, Order::Up, selection.clone(), &waiting).await?;
     let place = project::locate(call)?;
     // Whoever interrupts `up` was told what goes on.
     while last != ExitCode::Interrupted {
         call.note(&outcome::watching(watched.files.len(), &call.err));
-        match wait(&mut edits, &place).await? {
+        match wait(&mut edits, &place, &mut interrupted).await? {
             Waited::Edited => {}
             Waited::Down => {
                 call.note(&outcome::went_down(&call.err));
@@ -89,16 +92,17 @@ enum Waited {
     Interrupted,
 }
 
-async fn wait(edits: &mut Edits, place: &Project) -> Result<Waited, Failure> {
-    let interrupted = tokio::signal::ctrl_c();
+async fn wait(
+    edits: &mut Edits,
+    place: &Project,
+    interrupted: &mut Signal,
+) -> Result<Waited, Failure> {
     tokio::select! {
         result = edits.next() => result
             .map(|()| Waited::Edited)
             .map_err(|error| Failure::system("cannot watch the manifest", &error)),
         () = went_down(place) => Ok(Waited::Down),
-        result = interrupted => result
-            .map(|()| Waited::Interrupted)
-            .map_err(|error| Failure::system("cannot listen to signals", &error)),
+        _ = interrupted.recv() => Ok(Waited::Interrupted),
     }
 }
 
