@@ -185,6 +185,19 @@ fn syscalls_and_unsafe_belong_to_sys() {
 }
 
 #[test]
+fn the_yaml_libraries_have_one_front() {
+    for text in [
+        "use serde_yaml::Value;",
+        "fn f() { serde_yaml::from_str::<u8>(\"1\"); }",
+        "use saphyr_parser::Event;",
+    ] {
+        assert!(!judged("render/config.rs", text).is_empty());
+        assert!(!judged("manifest/load.rs", text).is_empty());
+        assert!(judged("manifest/yaml/value.rs", text).is_empty());
+    }
+}
+
+#[test]
 fn what_is_allowed_passes() {
     let text = "
         //! Talks of std::fs and crate::supervisor in its head only.

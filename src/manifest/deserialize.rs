@@ -173,7 +173,12 @@ fn help_for_scalar(scalar: &Scalar, expected: &str) -> Option<String> {
             "a list is written `[{text}]`, or with a line `- {text}` for each item"
         )),
         "a number" | "a whole number, not negative" if scalar.meaning == Meaning::Text => {
-            Some("a number stands without quotes".to_owned())
+            let is_padded = text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
+            Some(if is_padded {
+                "a number does not begin with 0".to_owned()
+            } else {
+                "a number stands without quotes".to_owned()
+            })
         }
         "`true` or `false`" if scalar.meaning == Meaning::Text => Some(
             "`true` and `false` stand without quotes; `yes`, `no`, `on` and `off` are texts"

@@ -35,6 +35,7 @@ use source::Sources;
 
 pub use load::{FindError, find, load, project_name};
 pub use schema::schema;
+pub use yaml::{PrintError, print as to_yaml};
 
 /// What a manifest is resolved against: the circumstances of the command that gives the order.
 pub struct Context<'a> {

@@ -12,6 +12,7 @@ use crate::manifest::model::{
     Cleanup, Command, Environment, Exit, Group, Manifest, Probe, Ready, Restart, Service, Signal,
     TmuxServer,
 };
+use crate::manifest::{PrintError, to_yaml};
 
 /// What stands in the place of a value.
 pub const MASK: &str = "***";
@@ -57,8 +58,8 @@ pub fn value(manifest: &Manifest, shown: Shown<'_>) -> Value {
 ///
 /// # Errors
 /// What the writer says; a value made by [`value`] has nothing that it could refuse.
-pub fn yaml(value: &Value) -> Result<String, serde_yaml::Error> {
-    serde_yaml::to_string(value)
+pub fn yaml(value: &Value) -> Result<String, PrintError> {
+    to_yaml(value)
 }
 
 impl Shown<'_> {

@@ -139,6 +139,12 @@ const IMPURE: &[&str] = &[
 /// The clocks that a pure module does not read.
 const CLOCKS: &[&str] = &["Instant", "SystemTime", "Timestamp", "Zoned"];
 
+/// Libraries that one module stands in front of.
+const BEHIND: &[(&str, &str)] = &[
+    ("serde_yaml", "manifest::yaml"),
+    ("saphyr_parser", "manifest::yaml"),
+];
+
 /// Whether `path` is `prefix` or lies below it.
 fn is_below(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix)
@@ -164,7 +170,7 @@ pub(crate) fn breach(module: &[String], mention: &Mention) -> Option<String> {
     if mention.is_internal {
         direction_breach(row, module, mention, &path)
     } else {
-        purity_breach(row, mention, &path)
+        outside_breach(row, module, mention, &path)
     }
 }
 
@@ -191,9 +197,15 @@ fn direction_breach(row: &Row, module: &[String], mention: &Mention, path: &str)
     ))
 }
 
-fn purity_breach(row: &Row, mention: &Mention, path: &str) -> Option<String> {
+fn outside_breach(row: &Row, module: &[String], mention: &Mention, path: &str) -> Option<String> {
     if row.world != World::System && (path == "unsafe" || is_below(path, "libc")) {
         return Some(format!("only `sys` names `{path}`"));
+    }
+    let behind = BEHIND
+        .iter()
+        .find(|(name, front)| is_below(path, name) && !is_below(&module.join("::"), front));
+    if let Some((name, front)) = behind {
+        return Some(format!("only `{front}` names `{name}`"));
     }
     if row.world != World::Pure {
         return None;

@@ -1,19 +1,16 @@
-//! YAML text to nodes that know where they stand. The one module that names the YAML library.
-//!
-//! The library's parser is a stream of events, and that stream is all we take from it. Building the
-//! nodes ourselves gives four things that a ready-made value type does not: each scalar keeps the
-//! text that people wrote (`1.10` in an environment stays `1.10`), each value keeps its place behind
-//! aliases and merge keys too, merge keys may be chained, and a document that is too deep or too
-//! large is refused before it has cost anything: an alias shares its node, and counts.
+//! A parser's events to nodes.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 
-use super::diagnostic::Diagnostic;
-use super::source::{FileId, Span};
-use super::syntax;
+use super::places::Places;
+use super::value::plain_meaning;
+use super::{Data, Entry, Meaning, Node, Scalar};
+use crate::manifest::diagnostic::Diagnostic;
+use crate::manifest::source::{FileId, Span};
+use crate::manifest::syntax;
 
 /// How deep collections may be nested. The language itself needs seven levels.
 const DEEPEST: usize = 64;
@@ -23,20 +20,9 @@ const LARGEST: Weight = Weight {
     bytes: 4 << 20,
 };
 
-/// One value.
-#[derive(Debug)]
-pub(crate) struct Node {
-    /// Where it is written. Of a block collection: its key, since the collection itself runs on
-    /// into whatever white space and comments follow.
-    pub(crate) span: Span,
-    /// What it is.
-    pub(crate) data: Data,
-    weight: Weight,
-}
-
 /// How much a value holds, itself included and aliases followed.
 #[derive(Debug, Clone, Copy, Default)]
-struct Weight {
+pub(super) struct Weight {
     /// Values.
     nodes: usize,
     /// Bytes of text.
@@ -55,96 +41,6 @@ impl Weight {
         Self {
             nodes: self.nodes.saturating_add(other.nodes),
             bytes: self.bytes.saturating_add(other.bytes),
-        }
-    }
-}
-
-/// What a value is.
-#[derive(Debug)]
-pub(crate) enum Data {
-    /// One text, number, …
-    Scalar(Scalar),
-    /// `[a, b]`
-    Sequence(Vec<Rc<Node>>),
-    /// `{a: b}`; merge keys are already replaced by what they merge, keys are unique.
-    Mapping(Vec<Entry>),
-}
-
-/// A scalar, as text and as what YAML 1.2 (core schema) takes it for.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Scalar {
-    /// The text, quotes and escapes resolved.
-    pub(crate) text: String,
-    /// What it stands for.
-    pub(crate) meaning: Meaning,
-}
-
-/// What a scalar stands for.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Meaning {
-    /// `null`, `~` or nothing at all.
-    Null,
-    /// `true`, `false`. `yes`, `no`, `on` and `off` are texts.
-    Bool(bool),
-    /// A whole number.
-    Integer(i64),
-    /// Another number.
-    Float(f64),
-    /// Anything else, and all that is quoted.
-    Text,
-}
-
-/// One key of a mapping with its value.
-#[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    /// The key.
-    pub(crate) key: String,
-    /// Where the key is written.
-    pub(crate) span: Span,
-    /// The value.
-    pub(crate) value: Rc<Node>,
-}
-
-impl Node {
-    /// What people call a value of this kind.
-    pub(crate) fn kind(&self) -> &'static str {
-        match &self.data {
-            Data::Sequence(_) => "a list",
-            Data::Mapping(_) => "a map",
-            Data::Scalar(scalar) => match scalar.meaning {
-                Meaning::Null => "nothing",
-                Meaning::Bool(_) => "a boolean",
-                Meaning::Integer(_) => "a number",
-                Meaning::Float(_) => "a fractional number",
-                Meaning::Text => "text",
-            },
-        }
-    }
-
-    /// The value of `key`, when this is a mapping that has it.
-    pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
-        match &self.data {
-            Data::Mapping(entries) => entries.iter().find(|entry| entry.key == key),
-            Data::Scalar(_) | Data::Sequence(_) => None,
-        }
-    }
-}
-
-impl From<&Node> for serde_json::Value {
-    fn from(node: &Node) -> Self {
-        match &node.data {
-            Data::Sequence(items) => items.iter().map(|item| Self::from(&**item)).collect(),
-            Data::Mapping(entries) => entries
-                .iter()
-                .map(|entry| (entry.key.clone(), Self::from(&*entry.value)))
-                .collect(),
-            Data::Scalar(scalar) => match scalar.meaning {
-                Meaning::Null => Self::Null,
-                Meaning::Bool(bool) => bool.into(),
-                Meaning::Integer(integer) => integer.into(),
-                Meaning::Float(float) => float.into(),
-                Meaning::Text => scalar.text.clone().into(),
-            },
         }
     }
 }
@@ -623,101 +519,3 @@ impl Builder<'_> {
         syntax::error(error.info(), span, tab)
     }
 }
-
-/// What YAML 1.2's core schema takes a plain scalar for.
-fn plain_meaning(text: &str) -> Meaning {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Meaning::Null,
-        "true" | "True" | "TRUE" => return Meaning::Bool(true),
-        "false" | "False" | "FALSE" => return Meaning::Bool(false),
-        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => {
-            return Meaning::Float(f64::INFINITY);
-        }
-        "-.inf" | "-.Inf" | "-.INF" => return Meaning::Float(f64::NEG_INFINITY),
-        ".nan" | ".NaN" | ".NAN" => return Meaning::Float(f64::NAN),
-        _ => {}
-    }
-    let radix = |digits: &str, radix| i64::from_str_radix(digits, radix).ok();
-    let is_digits = |digits: &str| !digits.starts_with(['+', '-']);
-    if let Some(digits) = text.strip_prefix("0o").filter(|digits| is_digits(digits)) {
-        return radix(digits, 8).map_or(Meaning::Text, Meaning::Integer);
-    }
-    if let Some(digits) = text.strip_prefix("0x").filter(|digits| is_digits(digits)) {
-        return radix(digits, 16).map_or(Meaning::Text, Meaning::Integer);
-    }
-    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let is_decimal = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
-        && unsigned.contains(|c: char| c.is_ascii_digit())
-        && unsigned
-            .chars()
-            .all(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-'));
-    if !is_decimal {
-        return Meaning::Text;
-    }
-    text.parse()
-        .map(Meaning::Integer)
-        .or_else(|_| text.parse().map(Meaning::Float))
-        .unwrap_or(Meaning::Text)
-}
-
-/// Character indexes, which the parser counts in, to bytes of the file.
-struct Places {
-    file: FileId,
-    /// Bytes before the text: a byte order mark.
-    offset: usize,
-    /// The byte of each character, when the two differ.
-    bytes: Option<Vec<usize>>,
-    length: usize,
-}
-
-impl Places {
-    fn new(text: &str, file: FileId, offset: usize) -> Self {
-        Self {
-            file,
-            offset,
-            bytes: (!text.is_ascii()).then(|| text.char_indices().map(|(at, _)| at).collect()),
-            length: text.len(),
-        }
-    }
-
-    fn byte(&self, index: usize) -> usize {
-        let at = match &self.bytes {
-            None => index.min(self.length),
-            Some(bytes) => bytes.get(index).copied().unwrap_or(self.length),
-        };
-        at + self.offset
-    }
-
-    fn shift(&self, local: usize) -> usize {
-        local + self.offset
-    }
-
-    fn local(&self, byte: usize) -> usize {
-        byte - self.offset
-    }
-
-    fn at(&self, index: usize) -> Span {
-        let start = self.byte(index);
-        Span {
-            file: self.file,
-            start,
-            end: start,
-        }
-    }
-
-    fn span(&self, span: saphyr_parser::Span) -> Span {
-        let start = self.byte(span.start.index());
-        Span {
-            file: self.file,
-            start,
-            end: self.byte(span.end.index()).max(start),
-        }
-    }
-
-    fn source<'a>(&self, span: Span, text: &'a str) -> &'a str {
-        &text[self.local(span.start)..]
-    }
-}
-
-#[cfg(test)]
-mod tests;
