@@ -20,8 +20,9 @@ pub struct Change {
 }
 
 /// Used by the supervisor only: a run that lives takes them over.
-const SUPERVISION: [&str; 7] = [
+const SUPERVISION: [&str; 8] = [
     "groups",
+    "when",
     "depends_on",
     "restart",
     "stop",
@@ -86,10 +87,17 @@ impl Change {
 /// and the environment's base, so that a restart by policy sees the same as the first start did.
 pub fn take_over(old: &Service, new: &Service, is_ready: bool) -> Service {
     let ready = if is_ready { &new.ready } else { &old.ready };
+    // Nobody keeps a service that is skipped; who is not asked about is not stopped by the way.
+    let when = if new.is_skipped() {
+        &old.when
+    } else {
+        &new.when
+    };
     Service {
         description: new.description.clone(),
         groups: new.groups.clone(),
         depends_on: new.depends_on.clone(),
+        when: when.clone(),
         ready: ready.clone(),
         restart: new.restart.clone(),
         stop: new.stop.clone(),
@@ -118,6 +126,8 @@ fn compare(key: &str, old: &Value, new: &Value, into: &mut Vec<String>) {
         // The kind of probe stands beside `interval` and `timeout` in the manifest.
         into.push(match inner {
             "probe" => key.into(),
+            // What became of it, and not how it is declared.
+            "unmet" => continue,
             inner => format!("{key}.{inner}"),
         });
     }
@@ -220,7 +230,8 @@ mod tests {
             &["ready"],
         ),
     ];
-    const SUPERVISION: [(Edit, &[&str]); 9] = [
+    const SUPERVISION: [(Edit, &[&str]); 10] = [
+        (|s| s.when.env = vec!["X".into()], &["when.env"]),
         (|s| s.restart.delay = Duration::ZERO, &["restart.delay"]),
         (|s| s.restart.policy = Policy::Never, &["restart.policy"]),
         (|s| s.stop.signal = Signal(2), &["stop.signal"]),
@@ -330,6 +341,18 @@ mod tests {
         assert_eq!(take_over(&old, &new, true), old);
     }
 
+    #[test]
+    fn what_is_kept_is_not_skipped_by_the_way() {
+        let (old, mut new) = edited(|s| {
+            s.when.env = vec!["X".into()];
+            s.when.unmet = Some("X is not set".into());
+        });
+        assert_eq!(fields_of(|s| s.when.unmet = Some("so".into())), [""; 0]);
+        assert_eq!(take_over(&old, &new, false), old);
+        new.when.unmet = None;
+        assert_eq!(take_over(&old, &new, false), new);
+    }
+
     /// A field that the model gains must be sorted here too.
     #[test]
     fn every_field_of_a_service_is_sorted() {
@@ -343,6 +366,7 @@ mod tests {
             "env",
             "groups",
             "depends_on",
+            "when",
             "ready",
             "restart",
             "stop",

@@ -158,18 +158,21 @@ pub fn plan(
     let selected = select(order, selection, manifest, observed)?;
     let waves = match order {
         Order::Up => {
-            let mut waves = Vec::new();
-            if selection.is_empty() {
-                waves = stops_of_what_left(manifest, observed);
-            }
-            waves.extend(starts(&selected, graph, |name| {
+            let starts = starts(&selected, graph, |name| {
                 up_step(name, &selected, manifest, graph, observed)
-            }));
-            waves
+            });
+            let left = match selection.is_empty() {
+                true => what_left(manifest, observed),
+                false => BTreeMap::new(),
+            };
+            stops_first(left, starts, observed)
         }
-        Order::Restart => starts(&selected, graph, |name| {
-            restart_step(name, &selected, manifest, graph, observed)
-        }),
+        Order::Restart => {
+            let starts = starts(&selected, graph, |name| {
+                restart_step(name, &selected, manifest, graph, observed)
+            });
+            stops_first(BTreeMap::new(), starts, observed)
+        }
         Order::Down => stops(&selected, selection.is_empty(), observed),
     };
     Ok(Plan { version: 1, waves })
@@ -188,15 +191,32 @@ fn starts(
         .collect()
 }
 
-/// What a full `up` stops, since the manifest no longer declares it.
-fn stops_of_what_left(manifest: &Manifest, observed: &Observed) -> Vec<Vec<Step>> {
-    let left: BTreeSet<ServiceName> = observed
+/// What a full `up` stops, since the manifest no longer declares it, with the reason.
+fn what_left(manifest: &Manifest, observed: &Observed) -> BTreeMap<ServiceName, String> {
+    observed
         .services
         .iter()
         .filter(|(name, held)| !manifest.services.contains_key(*name) && may_be_stopped(held))
-        .map(|(name, _)| name.clone())
-        .collect();
-    stop_waves(&left, observed, |_| "no longer in the manifest".into())
+        .map(|(name, _)| (name.clone(), "no longer in the manifest".into()))
+        .collect()
+}
+
+/// Puts `stopped`, and what has to stop among `waves`, into waves of their own before them.
+fn stops_first(
+    mut stopped: BTreeMap<ServiceName, String>,
+    mut waves: Vec<Vec<Step>>,
+    observed: &Observed,
+) -> Vec<Vec<Step>> {
+    for wave in &mut waves {
+        for step in wave.extract_if(.., |step| step.action == Action::Stop) {
+            stopped.insert(step.service, step.reason);
+        }
+    }
+    waves.retain(|wave| !wave.is_empty());
+    let names = stopped.keys().cloned().collect();
+    let mut all = stop_waves(&names, observed, |name| stopped[name].clone());
+    all.append(&mut waves);
+    all
 }
 
 /// What `down` does.

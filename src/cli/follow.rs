@@ -133,9 +133,13 @@ impl Following {
         !self.stopped.contains(name)
     }
 
-    /// How many services the order wants up.
+    /// How many services the order wants up. What is not to run here is not among them.
     pub(super) fn wanted(&self) -> usize {
-        self.targets.len() - self.stopped.len()
+        let is_skipped = |service: &Option<ServiceStatus>| matches!(service, Some(service) if service.state == StateWord::Skipped);
+        self.targets
+            .iter()
+            .filter(|(name, service)| self.is_wanted(name) && !is_skipped(service))
+            .count()
     }
 
     /// What was verified, once the whole project is down.

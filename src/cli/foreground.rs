@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::{Call, Failure};
 use crate::control::protocol::{OrderRequest, Status};
 use crate::exit::ExitCode;
+use crate::machine::StateWord;
 use crate::render::progress::Progress;
 use crate::render::{Look, failure, outcome, proof};
 use crate::store::Project;
@@ -61,12 +62,10 @@ impl Foreground for Watching<'_> {
             self.progress
                 .update(name, service, service.state.is_settled_up());
         }
-        self.total = status.services.len();
-        self.well = status
-            .services
-            .values()
-            .filter(|service| service.state.is_well())
-            .count();
+        let services = status.services.values();
+        let to_run = services.filter(|service| service.state != StateWord::Skipped);
+        self.total = to_run.clone().count();
+        self.well = to_run.filter(|service| service.state.is_well()).count();
     }
 
     fn fulfilled(&mut self, _is_well: bool) {

@@ -46,6 +46,9 @@ pub(super) fn load(call: &Call) -> Result<(PathBuf, Loaded), Failure> {
         environment: environment(),
         is_root: nix::unistd::geteuid().is_root(),
         directories: &directories,
+        finds_program: &|program, path, directory| {
+            crate::sys::process::resolve_executable(program, path, directory).is_ok()
+        },
     };
     let loaded = manifest::load(&file, &context);
     Ok((file, loaded))

@@ -182,6 +182,10 @@ fn report(
     {
         call.note(&outcome::not_running(name, service, &call.err));
     }
+    call.note(&outcome::skipped(
+        following.in_state(StateWord::Skipped),
+        &call.err,
+    ));
     if exit == ExitCode::Done && !plan::changes_anything(&reply.plan) {
         call.note(&format!("{}\n", plan::summary(&reply.plan)));
         return exit;

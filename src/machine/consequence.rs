@@ -108,12 +108,21 @@ impl Node {
             return State::Down(Why::Stopped);
         }
         if run.generation != self.generation {
-            return State::Waiting;
+            return self.before_a_run();
         }
         match cause {
-            Cause::Ordered => State::Waiting,
+            Cause::Ordered => self.before_a_run(),
             Cause::StartTimeout(why) => self.after_failure(why, None, context),
             Cause::Ended(ended) => self.after_end(ended, context),
+        }
+    }
+
+    /// A run is wanted and there is none.
+    fn before_a_run(&self) -> State {
+        if self.declaration.is_skipped() {
+            State::Down(Why::Skipped)
+        } else {
+            State::Waiting
         }
     }
 

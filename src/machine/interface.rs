@@ -24,6 +24,8 @@ pub enum Goal {
 pub enum StateWord {
     /// Not started, stopped because somebody asked, or ended well and not to be started again.
     Inactive,
+    /// Not to run here: its `when` does not hold.
+    Skipped,
     /// Cannot start, and says why.
     Blocked,
     /// Waits for its dependencies.
@@ -47,6 +49,7 @@ impl StateWord {
     pub fn word(self) -> &'static str {
         match self {
             Self::Inactive => "inactive",
+            Self::Skipped => "skipped",
             Self::Blocked => "blocked",
             Self::Waiting => "waiting",
             Self::Starting => "starting",
@@ -62,20 +65,25 @@ impl StateWord {
     /// as it can be, or has given up.
     pub fn is_settled_up(self) -> bool {
         match self {
-            Self::Ready | Self::Completed | Self::Failed | Self::Blocked | Self::Inactive => true,
+            Self::Ready
+            | Self::Completed
+            | Self::Failed
+            | Self::Blocked
+            | Self::Skipped
+            | Self::Inactive => true,
             Self::Waiting | Self::Starting | Self::Backoff | Self::Stopping => false,
         }
     }
 
-    /// Whether a service whose goal is up is as it should be.
+    /// Whether a service whose goal is up is as it should be. One that is skipped is.
     pub fn is_well(self) -> bool {
-        matches!(self, Self::Ready | Self::Completed)
+        matches!(self, Self::Ready | Self::Completed | Self::Skipped)
     }
 
     /// Whether nothing of the service runs.
     pub fn is_down(self) -> bool {
         match self {
-            Self::Inactive | Self::Blocked | Self::Completed | Self::Failed => true,
+            Self::Inactive | Self::Skipped | Self::Blocked | Self::Completed | Self::Failed => true,
             Self::Waiting | Self::Starting | Self::Ready | Self::Backoff | Self::Stopping => false,
         }
     }

@@ -62,7 +62,7 @@ use indexmap::IndexMap;
 pub use interface::*;
 
 use crate::id::{RunId, ServiceName};
-use crate::manifest::model::Manifest;
+use crate::manifest::model::{Manifest, Service};
 use crate::plan::{Action, Plan};
 use crate::time::Moment;
 use backoff::Jitter;
@@ -125,6 +125,14 @@ impl Project {
                 None => Arc::clone(&self.nodes[index].declaration),
             };
             let order = match step.action {
+                // A plan keeps what is skipped when it is so already, and leaves alone what was not
+                // asked about.
+                Action::Start | Action::Restart | Action::Stop | Action::Keep
+                    if declared.is_some_and(Service::is_skipped)
+                        && (step.action != Action::Keep || self.nodes[index].may_be_skipped()) =>
+                {
+                    Order::Skip(service())
+                }
                 Action::Start => Order::Up {
                     service: service(),
                     is_restart: false,

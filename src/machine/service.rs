@@ -66,6 +66,8 @@ pub(super) enum Why {
     NotStarted,
     /// Somebody asked for it.
     Stopped,
+    /// It is not to run here.
+    Skipped,
     /// The task ended well.
     Completed,
     /// It ended well, and its policy does not start it again.
@@ -152,6 +154,11 @@ impl Node {
         }
     }
 
+    /// Whether nothing is lost if it is skipped.
+    pub(super) fn may_be_skipped(&self) -> bool {
+        self.declaration.is_skipped() || self.goal == Goal::Down
+    }
+
     /// The run of which something may be left.
     pub(super) fn run(&self) -> Option<&Run> {
         match &self.state {
@@ -211,6 +218,7 @@ impl Node {
     pub(super) fn word(&self) -> StateWord {
         match &self.state {
             State::Down(Why::NotStarted | Why::Stopped | Why::EndedWell(_)) => StateWord::Inactive,
+            State::Down(Why::Skipped) => StateWord::Skipped,
             State::Down(Why::Completed) => StateWord::Completed,
             State::Down(Why::Failed(_)) => StateWord::Failed,
             State::Down(Why::Blocked(_) | Why::Dependency(_)) => StateWord::Blocked,

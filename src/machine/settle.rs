@@ -177,10 +177,13 @@ impl Project {
         if node.goal == Goal::Down {
             return hopeless("is down".into());
         }
+        if let Some(why) = &node.declaration.when.unmet {
+            return hopeless(format!("is skipped: {why}"));
+        }
         match &node.state {
             State::Down(Why::Completed) => Standing::Holds,
             // An order up leads out of these at once.
-            State::Down(Why::NotStarted | Why::Stopped) => Standing::Pending,
+            State::Down(Why::NotStarted | Why::Stopped | Why::Skipped) => Standing::Pending,
             State::Down(Why::EndedWell(why)) => hopeless(format!("does not run: {why}")),
             State::Down(Why::Failed(why)) => hopeless(format!("failed: {why}")),
             State::Down(Why::Blocked(why)) => hopeless(format!("is blocked: {why}")),

@@ -36,6 +36,8 @@ pub(super) enum Order {
         service: Arc<Service>,
         is_restart: bool,
     },
+    /// Do not run this declaration here.
+    Skip(Arc<Service>),
     /// Do not run.
     Down,
     /// Stay as you are; this is how you are declared now.
@@ -119,10 +121,29 @@ impl Node {
                 New(kill_again_if_stuck(run, stage, cause, context))
             }
 
+            (S::Down(_) | S::Waiting | S::Backoff { .. }, O::Skip(service)) => {
+                self.start_afresh(service);
+                New(S::Down(Why::Skipped))
+            }
+            (
+                state @ (S::Spawning { .. } | S::Starting { .. } | S::Ready { .. }),
+                O::Skip(service),
+            ) => {
+                // `settle` stops what is not of this generation; what follows then is read off the
+                // declaration.
+                self.start_afresh(service);
+                New(state)
+            }
+            (S::Stopping { run, stage, cause }, O::Skip(service)) => {
+                self.start_afresh(service);
+                New(kill_again_if_stuck(run, stage, cause, context))
+            }
+
             (S::Down(Why::NotStarted), O::Down) => Same(S::Down(Why::NotStarted)),
             (
                 S::Down(
                     Why::Stopped
+                    | Why::Skipped
                     | Why::Completed
                     | Why::EndedWell(_)
                     | Why::Failed(_)
@@ -210,6 +231,7 @@ impl Node {
                 state @ (S::Down(
                     Why::NotStarted
                     | Why::Stopped
+                    | Why::Skipped
                     | Why::Completed
                     | Why::EndedWell(_)
                     | Why::Failed(_)

@@ -69,6 +69,31 @@ fn states() -> Vec<(&'static str, Node)> {
         Goal::Up,
         State::Down(Why::Completed),
     );
+    let not_here = || {
+        let mut service = process("a");
+        service.when.unmet = Some("X is not set".into());
+        service
+    };
+    add("skipped", not_here(), Goal::Up, State::Down(Why::Skipped));
+    add(
+        "ready, to be skipped",
+        not_here(),
+        Goal::Up,
+        State::Ready {
+            run: run(process("a")),
+            since: NOW,
+        },
+    );
+    add(
+        "stopping, to be skipped",
+        not_here(),
+        Goal::Up,
+        State::Stopping {
+            run: run(process("a")),
+            stage: Stage::Grace { until: later() },
+            cause: Cause::Ordered,
+        },
+    );
     add("waiting", process("a"), Goal::Up, State::Waiting);
 
     let spawning = |service| State::Spawning { run: run(service) };
@@ -214,6 +239,8 @@ fn replaced(title: &str) -> Option<&'static str> {
         "spawning" => "spawning, to be replaced",
         "starting, deadline passed" => "starting, deadline passed, to be replaced",
         "ready" => "ready, to be replaced",
+        "ready, to be skipped" => "ready, to be replaced by nothing",
+        "stopping, to be skipped" => "stopping, to be replaced by nothing",
         "stopping: it failed" => "stopping: it failed, to be replaced",
         _ => return None,
     })
@@ -248,6 +275,11 @@ fn inputs(node: &Node) -> Vec<(&'static str, Input)> {
         service.stop.timeout = Duration::from_secs(3);
         Arc::new(service)
     };
+    let skipped = || {
+        let mut service = Service::clone(&node.declaration);
+        service.when.unmet = Some("X is not set".into());
+        Arc::new(service)
+    };
     let up = |service, is_restart| {
         Input::Order(Order::Up {
             service,
@@ -267,6 +299,7 @@ fn inputs(node: &Node) -> Vec<(&'static str, Input)> {
         ("up, changed", up(changed(), false)),
         ("up, updated", up(updated(), false)),
         ("restart", up(same(), true)),
+        ("skip", Input::Order(Order::Skip(skipped()))),
         ("down", Input::Order(Order::Down)),
         ("declare", Input::Order(Order::Declare(updated()))),
         ("hurry", Input::Order(Order::Hurry)),
@@ -447,6 +480,7 @@ fn state(state: &State) -> String {
     match state {
         State::Down(Why::NotStarted) => "down: not started".into(),
         State::Down(Why::Stopped) => "down: stopped".into(),
+        State::Down(Why::Skipped) => "down: skipped".into(),
         State::Down(Why::Completed) => "down: completed".into(),
         State::Down(Why::EndedWell(why)) => format!("down: ended well ({why})"),
         State::Down(Why::Failed(why)) => format!("down: failed ({why})"),

@@ -73,6 +73,7 @@ impl Project {
             return Some(text::stops_after(&self.holders_of(name)));
         }
         match &node.state {
+            State::Down(Why::Skipped) => node.declaration.when.unmet.clone(),
             State::Down(Why::NotStarted | Why::Stopped | Why::Completed)
             | State::Spawning { .. }
             | State::Ready { .. } => None,

@@ -61,6 +61,7 @@ pub fn load(file: &Path, context: &Context<'_>) -> Loaded {
     } else {
         let project = project_of(&documents[0].raw, &file, &mut diagnostics);
         let cache = RefCell::new(HashMap::new());
+        let asked = RefCell::new(BTreeSet::new());
         let input = Input {
             file: &file,
             documents: &documents,
@@ -74,9 +75,14 @@ pub fn load(file: &Path, context: &Context<'_>) -> Loaded {
                     .or_insert_with(|| read_env_file(path))
                     .clone()
             },
+            exists: &|path| {
+                asked.borrow_mut().insert(path.to_owned());
+                path.exists()
+            },
         };
         let manifest = project.map(|project| check::check(&input, project, &mut diagnostics));
         from.files.extend(cache.into_inner().into_keys());
+        from.files.extend(asked.into_inner());
         manifest
     };
     let diagnostics = tidy(diagnostics, &sources);

@@ -26,7 +26,7 @@ mod syntax;
 mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::id::ProjectName;
 use diagnostic::{Diagnostic, Report};
@@ -45,6 +45,9 @@ pub struct Context<'a> {
     pub is_root: bool,
     /// Where a project of this name keeps its things.
     pub directories: &'a dyn Fn(&ProjectName) -> Directories,
+    /// Whether a program can be found: its name or path, the value of PATH, and the directory that
+    /// relative paths start from.
+    pub finds_program: &'a dyn Fn(&str, Option<&str>, &Path) -> bool,
 }
 
 /// Where a project keeps its things.
@@ -72,7 +75,8 @@ pub struct Loaded {
 /// Where a manifest comes from: a change of any of these may change the manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReadFrom {
-    /// The manifest, what it includes, and the env files that it names, those that are missing too.
+    /// The manifest, what it includes, the env files that it names and the files that it asks for,
+    /// those that are missing too.
     pub files: BTreeSet<PathBuf>,
     /// The directories in which `include` looks for files by a pattern.
     pub directories: BTreeSet<PathBuf>,

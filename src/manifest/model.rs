@@ -86,6 +86,9 @@ pub struct Service {
     pub groups: Vec<GroupName>,
     /// What it needs before it can start; group references are already replaced by their members.
     pub depends_on: IndexMap<ServiceName, Dependency>,
+    /// What must be so for it to run here.
+    #[serde(default)]
+    pub when: When,
     /// How it shows that it is ready; `None`: ready once started (a task: once completed).
     pub ready: Option<Ready>,
     /// When and how often it is started again.
@@ -107,6 +110,11 @@ impl Service {
             Kind::Tmux { session } => Some(session),
             Kind::Process | Kind::Task => None,
         }
+    }
+
+    /// Whether it is not to run here, by its `when`.
+    pub fn is_skipped(&self) -> bool {
+        self.when.unmet.is_some()
     }
 
     /// Whether it runs to completion.
@@ -215,6 +223,22 @@ impl Condition {
             Self::Completed => "completed",
         }
     }
+}
+
+/// What must be so for a service to run: all of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct When {
+    /// Variables that are set and not empty.
+    pub env: Vec<String>,
+    /// Variables that are not.
+    pub no_env: Vec<String>,
+    /// Something that exists at this path; absolute.
+    pub file: Option<PathBuf>,
+    /// A program that is found.
+    pub executable: Option<String>,
+    /// What of it was not so when the manifest was resolved, in words without values. The service
+    /// is then skipped.
+    pub unmet: Option<String>,
 }
 
 /// How a service shows that it is ready.

@@ -11,7 +11,7 @@ use super::field::{Field, Spanned, Table, read_by_shape};
 use super::scalars::{
     Argument, Duration, Exit, MaxFailures, Port, Signal, Size, Timeout, Umask, Variable, Version,
 };
-use super::schema::{inherit, paths};
+use super::schema::{inherit, paths, variables};
 use super::source::Span;
 
 /// One manifest: everything that should run, and how.
@@ -221,6 +221,10 @@ pub(crate) struct Service {
     /// map from each of them to its condition.
     #[schemars(extend("default" = [], "examples" = [["db", "@core"], {"migrate": {"condition": "completed"}}]))]
     pub(crate) depends_on: Field<DependsOn>,
+    /// What must be so for it to run here. Where it is not, the service is skipped, which is no
+    /// failure; a service that ran before is stopped. Looked at when an order is given.
+    #[schemars(extend("default" = {}, "examples" = [{"env": ["SLACK_TOKEN"]}, {"no_env": "BROKER_URL", "executable": "node"}]))]
+    pub(crate) when: Field<When>,
     /// How it shows that it is ready: one of `tcp`, `http`, `unix`, `exec`, `log` and `file`. Without
     /// it, a service is ready once it is started, and a task when it has completed. Default: none.
     #[schemars(extend("examples" = [{"tcp": 8080}, {"log": "listening on", "timeout": "10s"}]))]
@@ -354,6 +358,27 @@ pub(crate) enum Condition {
     Ready,
     /// The task has completed.
     Completed,
+}
+
+/// What must be so for a service to run: all of it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(inline)]
+pub(crate) struct When {
+    /// Variables that are set and not empty: in the environment of the service (its env files are
+    /// read for it), or where the order is given. Default: none.
+    #[schemars(schema_with = "variables", extend("default" = [], "examples" = ["SLACK_TOKEN", ["BROKER_URL", "BROKER_TOKEN"]]))]
+    pub(crate) env: Field<OneOrMany>,
+    /// Variables that are unset or empty, in both places. Default: none.
+    #[schemars(schema_with = "variables", extend("default" = [], "examples" = ["BROKER_URL"]))]
+    pub(crate) no_env: Field<OneOrMany>,
+    /// A file or directory that exists, relative to the file that the service is declared in.
+    /// Default: not asked.
+    #[schemars(length(min = 1), extend("examples" = ["~/.pi/agent/auth.json"]))]
+    pub(crate) file: Field<String>,
+    /// A program that is found in the service's PATH, or at a path. Default: not asked.
+    #[schemars(length(min = 1), extend("examples" = ["node"]))]
+    pub(crate) executable: Field<String>,
 }
 
 /// How a service shows that it is ready.

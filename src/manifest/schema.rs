@@ -128,6 +128,11 @@ pub(super) fn inherit(_: &mut SchemaGenerator) -> Schema {
     one_or_many(raw::INHERIT)
 }
 
+/// The schema of names of variables.
+pub(super) fn variables(_: &mut SchemaGenerator) -> Schema {
+    one_or_many(raw::VARIABLE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

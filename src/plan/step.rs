@@ -7,7 +7,7 @@ use crate::graph::Graph;
 use crate::id::ServiceName;
 use crate::machine::{Goal, StateWord};
 use crate::manifest::model::Manifest;
-use crate::plan::{Action, Observed, ObservedService, Step, quoted_list};
+use crate::plan::{Action, Observed, ObservedService, Step, may_be_stopped, quoted_list};
 
 pub(super) fn up_step(
     name: &ServiceName,
@@ -16,10 +16,15 @@ pub(super) fn up_step(
     graph: &Graph,
     observed: &Observed,
 ) -> Step {
-    let Some(held) = observed.services.get(name) else {
+    let declared = &manifest.services[name];
+    let held = observed.services.get(name);
+    if let Some(why) = &declared.when.unmet {
+        return skip_step(name, why, held);
+    }
+    let Some(held) = held else {
         return new_step(name, selected, graph, "new");
     };
-    let change = Change::between(&held.service, &manifest.services[name]);
+    let change = Change::between(&held.service, declared);
     let changed = || format!("changed: {}", list(change.fields()));
     let needs_restart = change.needs_restart(held.state == StateWord::Ready);
     let (action, reason) = match (held.state, held.goal) {
@@ -39,8 +44,15 @@ pub(super) fn up_step(
         (StateWord::Failed | StateWord::Backoff, _) => {
             (Action::Start, with_reason("failed before", held))
         }
+        (StateWord::Blocked, Goal::Up)
+            if change.is_empty()
+                && needed_and_skipped(name, manifest, graph, observed).is_some() =>
+        {
+            (Action::Keep, with_reason("blocked", held))
+        }
         (StateWord::Blocked, _) => (Action::Start, with_reason("was blocked", held)),
         (StateWord::Stopping, _) => (Action::Start, "is being stopped".into()),
+        (StateWord::Skipped, _) => (Action::Start, with_reason("was skipped", held)),
         (StateWord::Inactive, _) | (StateWord::Waiting | StateWord::Completed, Goal::Down) => {
             if held.was_started || !selected.contains(name) {
                 return new_step(name, selected, graph, "not running");
@@ -72,6 +84,9 @@ pub(super) fn restart_step(
         service: name.clone(),
         reason,
     };
+    if let (true, Some(why)) = (selected.contains(name), &declared.when.unmet) {
+        return skip_step(name, why, held);
+    }
     if selected.contains(name) {
         let action = if has_run {
             Action::Restart
@@ -102,11 +117,39 @@ pub(super) fn restart_step(
     }
 }
 
+/// What keeps it blocked whatever is tried: a service that is not to run here, and that it needs,
+/// directly or through others that are blocked.
+fn needed_and_skipped<'a>(
+    name: &'a ServiceName,
+    manifest: &'a Manifest,
+    graph: &'a Graph,
+    observed: &Observed,
+) -> Option<&'a ServiceName> {
+    let is_blocked = |name: &ServiceName| {
+        let held = observed.services.get(name);
+        held.is_some_and(|held| held.state == StateWord::Blocked)
+    };
+    let mut seen = BTreeSet::new();
+    let mut open = vec![name];
+    while let Some(next) = open.pop() {
+        for needed in graph.direct_dependencies(next) {
+            if manifest.services[needed].is_skipped() {
+                return Some(needed);
+            }
+            if is_blocked(needed) && seen.insert(needed) {
+                open.push(needed);
+            }
+        }
+    }
+    None
+}
+
 /// Whether there is a run, so that a new one means a restart.
 fn has_run(state: StateWord) -> bool {
     match state {
         StateWord::Starting | StateWord::Ready | StateWord::Stopping => true,
         StateWord::Inactive
+        | StateWord::Skipped
         | StateWord::Blocked
         | StateWord::Waiting
         | StateWord::Backoff
@@ -121,12 +164,27 @@ fn is_there(held: &ObservedService) -> bool {
         && match held.state {
             StateWord::Ready | StateWord::Starting | StateWord::Completed => true,
             StateWord::Inactive
+            | StateWord::Skipped
             | StateWord::Blocked
             | StateWord::Waiting
             | StateWord::Backoff
             | StateWord::Stopping
             | StateWord::Failed => false,
         }
+}
+
+/// What is not to run here is stopped, if it runs or is about to.
+fn skip_step(name: &ServiceName, why: &str, held: Option<&ObservedService>) -> Step {
+    let is_to_stop = held.is_some_and(|held| !held.service.is_skipped() && may_be_stopped(held));
+    Step {
+        action: if is_to_stop {
+            Action::Stop
+        } else {
+            Action::Keep
+        },
+        service: name.clone(),
+        reason: format!("skipped: {why}"),
+    }
 }
 
 fn new_step(
@@ -161,6 +219,7 @@ fn keep_reason(state: StateWord, change: &Change) -> String {
         StateWord::Completed => "unchanged, completed".into(),
         StateWord::Ready
         | StateWord::Inactive
+        | StateWord::Skipped
         | StateWord::Blocked
         | StateWord::Backoff
         | StateWord::Failed => "unchanged".into(),

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::manifest::model::{
     Cleanup, Command, Environment, Exit, Group, Manifest, Probe, Ready, Restart, Service, Signal,
-    TmuxServer,
+    TmuxServer, When,
 };
 use crate::manifest::{PrintError, to_yaml};
 
@@ -112,6 +112,9 @@ impl Shown<'_> {
             })
             .collect();
         put("depends_on", depends_on.into());
+        if let Some(when) = self.when(&service.when) {
+            put("when", when);
+        }
         if let Some(ready) = &service.ready {
             put("ready", self.ready(ready));
         }
@@ -164,6 +167,22 @@ impl Shown<'_> {
         // Their values are taken from the environment again.
         put("env_inherit", env.inherited.keys().cloned().collect());
         put("env_unset", json!(env.unset));
+    }
+
+    fn when(&self, when: &When) -> Option<Value> {
+        let mut map = Map::new();
+        for (key, names) in [("env", &when.env), ("no_env", &when.no_env)] {
+            if !names.is_empty() {
+                map.insert(key.into(), json!(names));
+            }
+        }
+        if let Some(file) = &when.file {
+            map.insert("file".into(), self.path(file).into());
+        }
+        if let Some(executable) = &when.executable {
+            map.insert("executable".into(), self.text(executable).into());
+        }
+        (!map.is_empty()).then(|| map.into())
     }
 
     fn ready(&self, ready: &Ready) -> Value {

@@ -49,6 +49,25 @@ pub fn blocked(name: &ServiceName, service: &ServiceStatus, look: &Look) -> Stri
     headline(name, service, look)
 }
 
+/// The services that are not to run here, a line for each.
+pub fn skipped<'a>(
+    services: impl Iterator<Item = (&'a ServiceName, &'a ServiceStatus)>,
+    look: &Look,
+) -> String {
+    services
+        .map(|(name, service)| {
+            let reason = service
+                .reason
+                .as_deref()
+                .unwrap_or("its `when` does not hold");
+            format!(
+                "{} {reason}\n",
+                look.paint(FAINT, &format!("`{name}` is skipped:"))
+            )
+        })
+        .collect()
+}
+
 /// A service that neither failed nor is up: it ended, or somebody stopped it meanwhile.
 pub fn not_running(name: &ServiceName, service: &ServiceStatus, look: &Look) -> String {
     headline(name, service, look)

@@ -14,7 +14,7 @@ pub fn state_style(state: StateWord) -> Style {
         StateWord::Ready | StateWord::Completed => GOOD,
         StateWord::Waiting | StateWord::Starting | StateWord::Stopping | StateWord::Backoff => BUSY,
         StateWord::Blocked | StateWord::Failed => BAD,
-        StateWord::Inactive => FAINT,
+        StateWord::Inactive | StateWord::Skipped => FAINT,
     }
 }
 
@@ -29,9 +29,8 @@ pub fn state(service: &ServiceStatus, look: &Look) -> String {
 
 /// Whether a service is what it should be: up and well, or down because that is wanted.
 pub fn is_as_wanted(service: &ServiceStatus) -> bool {
-    let is_well = matches!(service.state, StateWord::Ready | StateWord::Completed);
     match service.goal {
-        Goal::Up => is_well,
+        Goal::Up => service.state.is_well(),
         Goal::Down => service.state.is_down() && !service.is_stuck,
     }
 }
@@ -70,7 +69,11 @@ pub fn status(status: &Status, now: Timestamp, look: &Look) -> String {
 
 fn headline(status: &Status, look: &Look) -> String {
     let project = look.paint(STRONG, status.project.as_str());
-    let wanted = status.services.values().filter(|one| one.goal == Goal::Up);
+    // What is not to run here is neither up nor missing.
+    let wanted = status
+        .services
+        .values()
+        .filter(|one| one.goal == Goal::Up && one.state != StateWord::Skipped);
     let (mut total, mut well) = (0, 0);
     for service in wanted {
         total += 1;
@@ -152,6 +155,7 @@ pub(super) mod tests {
             (Goal::Up, StateWord::Completed, true),
             (Goal::Up, StateWord::Starting, false),
             (Goal::Up, StateWord::Inactive, false),
+            (Goal::Up, StateWord::Skipped, true),
             (Goal::Down, StateWord::Inactive, true),
             (Goal::Down, StateWord::Stopping, false),
         ] {

@@ -44,10 +44,13 @@ pub async fn run_in_foreground(
 ) -> Result<Proof, ForegroundError> {
     let begun = Supervisor::begin(project, &mut |text: &str| foreground.note(text)).await;
     let (mut supervisor, mut sources, door) = begun?;
-    if let Err(refusal) = supervisor.order(order) {
-        supervisor.had_order = true;
-        supervisor.leave(door).await;
-        return Err(refusal.into());
+    match supervisor.order(order) {
+        Ok(reply) => supervisor.sweep_skipped(&reply.targets),
+        Err(refusal) => {
+            supervisor.had_order = true;
+            supervisor.leave(door).await;
+            return Err(refusal.into());
+        }
     }
     let mut was_fulfilled = false;
     let mut last_status = String::new();
@@ -87,9 +90,10 @@ fn summary(status: &Status) -> String {
             .filter(|service| wanted(service.state))
             .count()
     };
-    let well = count(&StateWord::is_well);
+    let skipped = count(&|state| state == StateWord::Skipped);
+    let well = count(&StateWord::is_well) - skipped;
     let bad = count(&|state| matches!(state, StateWord::Failed | StateWord::Blocked));
-    let total = status.services.len();
+    let total = status.services.len() - skipped;
     match bad {
         0 => format!("{well} of {total} services are up"),
         bad => format!("{well} of {total} services are up, {bad} failed or blocked"),

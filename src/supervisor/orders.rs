@@ -8,6 +8,7 @@ use crate::control::protocol::{OrderReply, OrderRequest, Refusal, VERSION};
 use crate::control::server::{Request, Snapshot};
 use crate::exit::ExitCode;
 use crate::graph::Graph;
+use crate::machine::StateWord;
 use crate::manifest::model::{Manifest, TmuxServer};
 use crate::plan::{Order, Plan, Selector, UnknownSelector, plan};
 use crate::record::Line;
@@ -31,17 +32,17 @@ impl Supervisor {
     fn answer_order(&mut self, request: &OrderRequest, answer: Answer) {
         let reply = self.order(request);
         let sweeps = match &reply {
-            Ok(_) if request.order == Order::Down && !request.dry_run => {
-                self.selected_group_sweeps(&request.selection)
-            }
-            Ok(_) | Err(_) => Vec::new(),
+            Ok(_) if request.dry_run => Vec::new(),
+            Ok(_) if request.order == Order::Down => self.selected_group_sweeps(&request.selection),
+            Ok(reply) => self.skipped_sweeps(&reply.targets),
+            Err(_) => Vec::new(),
         };
         if sweeps.is_empty() {
             let _ = answer.send(reply);
             return;
         }
-        // The sessions of a group without members are no service whose state could be followed, so
-        // the answer itself waits for their end.
+        // The sessions of a group without members, and those that are there in the name of a service
+        // without a run, have no state that could be followed: the answer itself waits for their end.
         let spared = self.spared();
         tokio::spawn(async move {
             let mut failed = Vec::new();
@@ -56,6 +57,33 @@ impl Supervisor {
                 Err(survived(&failed))
             };
             let _ = answer.send(reply);
+        });
+    }
+
+    /// What is there in the name of services that are skipped and have no run, whoever started it.
+    /// (The sessions of a run end with it.)
+    fn skipped_sweeps(
+        &self,
+        targets: &[crate::id::ServiceName],
+    ) -> Vec<std::sync::Arc<super::sessions::Sessions>> {
+        targets
+            .iter()
+            .filter_map(|name| self.machine.view(name))
+            .filter(|view| view.state == StateWord::Skipped)
+            .filter_map(|view| self.own_sessions(&view.service))
+            .collect()
+    }
+
+    /// The same, for an order that nobody waits for the answer of.
+    pub(super) fn sweep_skipped(&self, targets: &[crate::id::ServiceName]) {
+        let spared = self.spared();
+        let sweeps = self.skipped_sweeps(targets);
+        tokio::spawn(async move {
+            for sessions in &sweeps {
+                if let Err(error) = sweep_group(sessions, spared.clone()).await {
+                    eprintln!("{error}");
+                }
+            }
         });
     }
 

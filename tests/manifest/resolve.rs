@@ -213,3 +213,44 @@ fn root_refuses_a_manifest_that_others_may_write() {
     let loaded = load_with(&file, environment(), false);
     assert!(loaded.manifest.is_some() && !loaded.diagnostics.is_empty());
 }
+
+#[test]
+fn a_skipped_service_does_without_what_it_would_need() {
+    let scene = Scene::new(
+        r#"
+version: 1
+services:
+  broker:
+    command: [x, "${TOKEN}", "${SECRET:?}"]
+    env_files: not-there.env
+    env_inherit: [NOT_SET]
+    when: { env: TOKEN }
+"#,
+    );
+    let broker = scene.service("broker");
+    assert_eq!(broker.when.unmet.as_deref(), Some("TOKEN is not set"));
+}
+
+#[test]
+fn conditions_see_the_services_environment_and_the_orders() {
+    let scene = Scene::new(
+        r#"
+version: 1
+services:
+  a: { command: x, env_files: a.env, when: { env: [OF_FILE, EDITOR], no_env: [EMPTY, NOWHERE] } }
+  b: { command: x, env: { EMPTY: "" }, when: { env: [EMPTY], no_env: EDITOR, file: not/there, executable: ./a.env } }
+"#,
+    )
+    .file("a.env", "OF_FILE=1\nEMPTY=\n");
+    assert_eq!(scene.service("a").when.unmet, None);
+    let missing = scene.path("not/there");
+    assert_eq!(
+        scene.service("b").when.unmet.unwrap(),
+        format!(
+            "EMPTY is not set, EDITOR is set, {} does not exist",
+            missing.display()
+        )
+    );
+    let read = scene.load().from;
+    assert!(read.files.contains(&missing), "its coming is waited for");
+}

@@ -47,6 +47,13 @@ pub(crate) fn load_with(
         environment,
         is_root,
         directories: &directories,
+        finds_program: &|program, path, directory| match path {
+            _ if program.contains('/') => directory.join(program).is_file(),
+            Some(path) => path
+                .split(':')
+                .any(|one| Path::new(one).join(program).is_file()),
+            None => false,
+        },
     };
     manifest::load(file, &context)
 }

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use baudbot::id::{GroupName, ProjectName, ServiceName};
 use baudbot::manifest::model::{
     Cleanup, Command, Condition, Dependency, Environment, Exit, Group, Kind, Log, Manifest, Policy,
-    Probe, Ready, Restart, Service, Signal, Stop, TmuxServer,
+    Probe, Ready, Restart, Service, Signal, Stop, TmuxServer, When,
 };
 
 pub(crate) fn name(text: &str) -> ServiceName {
@@ -31,6 +31,7 @@ pub(crate) fn process(text: &str) -> Service {
         env: Environment::default(),
         groups: Vec::new(),
         depends_on: IndexMap::new(),
+        when: When::default(),
         ready: None,
         restart: Restart {
             policy: Policy::OnFailure,

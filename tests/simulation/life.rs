@@ -84,6 +84,8 @@ pub(crate) enum Edit {
     StopTimeout(usize, u64),
     Probe(usize, Option<Option<u64>>),
     Kind(usize),
+    /// Makes its `when` not hold, or hold again.
+    When(usize),
     /// Takes it out, or puts it back.
     Presence(usize),
     Wiring(Wiring),
@@ -143,6 +145,13 @@ impl Draft {
                 *kind = match kind {
                     Kind::Task => Kind::Process,
                     Kind::Process | Kind::Tmux { .. } => Kind::Task,
+                };
+            }
+            Edit::When(i) => {
+                let unmet = &mut self.services[at(*i)].when.unmet;
+                *unmet = match unmet {
+                    Some(_) => None,
+                    None => Some("X is not set".into()),
                 };
             }
             Edit::Presence(i) => self.is_present[at(*i)] ^= true,
@@ -450,6 +459,7 @@ pub(crate) fn edit() -> impl Strategy<Value = Edit> {
         1 => (index(), select(vec![0_u64, 30, 5_000])).prop_map(|(i, t)| Edit::StopTimeout(i, t)),
         1 => (index(), prop::option::of(probe())).prop_map(|(i, p)| Edit::Probe(i, p)),
         1 => index().prop_map(Edit::Kind),
+        2 => index().prop_map(Edit::When),
         2 => index().prop_map(Edit::Presence),
         3 => wiring().prop_map(Edit::Wiring),
     ]

@@ -565,3 +565,56 @@ fn what_a_restart_needs_is_restarted_if_it_was_going_down_and_has_changed() -> V
     assert_eq!(names(&world.spawned), ["db", "api", "web", "db", "api"]);
     Ok(())
 }
+
+fn not_here(mut service: Service) -> Service {
+    service.when.unmet = Some("X is not set".into());
+    service
+}
+
+#[test]
+fn what_needs_something_that_is_not_to_run_here_is_blocked_at_once() -> Verdict {
+    let shop = manifest([
+        needs(process("web"), "api", Condition::Ready),
+        needs(process("api"), "db", Condition::Ready),
+        not_here(process("db")),
+        process("lone"),
+    ]);
+    let mut world = world(&shop, &[]);
+    up(&mut world, &shop)?;
+    assert_eq!(state(&world, "db"), StateWord::Skipped);
+    assert_eq!(state(&world, "api"), StateWord::Blocked);
+    assert_eq!(
+        reason(&world, "web"),
+        "dependency `api` is blocked: `db` is skipped: X is not set"
+    );
+    world.rest()?;
+    assert_eq!(state(&world, "lone"), StateWord::Ready);
+    assert!(!world.project.is_down());
+    world.down()
+}
+
+#[test]
+fn a_condition_that_turns_false_stops_and_one_that_turns_true_starts() -> Verdict {
+    let chain = chain();
+    let without_db = manifest(chain.services.values().cloned().map(|service| {
+        if service.name == name("db") {
+            not_here(service)
+        } else {
+            service
+        }
+    }));
+    let mut world = world(&chain, &[]);
+    up(&mut world, &chain)?;
+    world.rest()?;
+    up(&mut world, &without_db)?;
+    assert_eq!(state(&world, "db"), StateWord::Stopping);
+    world.rest()?;
+    assert_eq!(state(&world, "db"), StateWord::Skipped);
+    // What runs on without it does so, as with any dependency that is lost.
+    assert_eq!(state(&world, "api"), StateWord::Ready);
+    world.spawned.clear();
+    up(&mut world, &chain)?;
+    world.rest()?;
+    assert_eq!(world.spawned, [name("db")]);
+    world.down()
+}

@@ -129,6 +129,12 @@ impl Book {
             working_dir: old.working_dir.clone(),
             umask: old.umask,
             env: old.env.clone(),
+            when: if new.is_skipped() {
+                &old.when
+            } else {
+                &new.when
+            }
+            .clone(),
             ready: if is_ready { &new.ready } else { &old.ready }.clone(),
             ..new.clone()
         };
@@ -157,6 +163,18 @@ impl Oracle {
                 continue;
             };
             let declared = manifest.and_then(|manifest| manifest.services.get(&step.service));
+            if let Some(skipped) = declared.filter(|declared| declared.is_skipped())
+                && (step.action != Action::Keep
+                    || book.declaration.is_skipped()
+                    || book.goal == Goal::Down)
+            {
+                book.declaration = skipped.clone();
+                book.afresh();
+                if let Some(run) = &mut book.run {
+                    run.is_old = true;
+                }
+                continue;
+            }
             match step.action {
                 Action::Stop => {
                     book.goal = Goal::Down;

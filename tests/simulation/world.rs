@@ -106,7 +106,13 @@ impl World {
         })?;
         for step in plan.waves.iter().flatten() {
             let view = self.project.view(&step.service);
+            let declared = declared
+                .as_ref()
+                .and_then(|d| d.services.get(&step.service));
+            let is_skipped = declared.is_some_and(baudbot::manifest::model::Service::is_skipped);
             let wanted = match step.action {
+                // It is wanted, but not here.
+                Action::Stop if is_skipped => Some(Goal::Up),
                 Action::Start | Action::Restart => Some(Goal::Up),
                 Action::Stop => Some(Goal::Down),
                 Action::Keep => None,
@@ -258,6 +264,7 @@ impl World {
             };
             let may_rest = match view.state {
                 StateWord::Ready
+                | StateWord::Skipped
                 | StateWord::Completed
                 | StateWord::Failed
                 | StateWord::Blocked

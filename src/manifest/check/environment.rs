@@ -230,7 +230,7 @@ fn bad_pattern(item: &str, span: Span) -> Diagnostic {
     .help(help)
 }
 
-fn is_variable(text: &str) -> bool {
+pub(super) fn is_variable(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
@@ -351,7 +351,7 @@ fn set(
     set
 }
 
-fn bad_variable(name: &str, span: Span) -> Diagnostic {
+pub(super) fn bad_variable(name: &str, span: Span) -> Diagnostic {
     Diagnostic::error(
         "bad_variable",
         format!("`{name}` cannot be the name of a variable"),

@@ -15,6 +15,7 @@ mod service;
 mod tasks;
 mod text;
 mod tmux;
+mod when;
 mod world;
 
 use std::path::{Path, PathBuf};
@@ -58,6 +59,8 @@ pub(crate) struct Input<'a> {
     pub(crate) sources: &'a Sources,
     /// Reads an env file; `None` when it does not exist.
     pub(crate) read_env_file: &'a ReadEnvFile<'a>,
+    /// Whether something exists at a path.
+    pub(crate) exists: &'a dyn Fn(&Path) -> bool,
 }
 
 /// Reads the variables of an env file.
@@ -116,6 +119,23 @@ pub(crate) fn check(
     }
 }
 
+/// Who needs a group needs those of its members that are to run here. (Who names a service itself
+/// needs that one.)
+fn pass_over_skipped_members(world: &World<'_>, services: &mut IndexMap<ServiceName, Service>) {
+    let skipped: Vec<ServiceName> = services
+        .values()
+        .filter(|service| service.is_skipped())
+        .map(|service| service.name.clone())
+        .collect();
+    for (name, service) in services {
+        for edge in world.edges.decisive_of(name) {
+            if edge.group.is_some() && skipped.contains(&edge.dependency) {
+                service.depends_on.shift_remove(&edge.dependency);
+            }
+        }
+    }
+}
+
 /// Resolves the services, as long as there is no end of mistakes and memory.
 fn services(
     world: &World<'_>,
@@ -143,5 +163,6 @@ fn services(
         }
         services.insert(declared.name.clone(), service);
     }
+    pass_over_skipped_members(world, &mut services);
     services
 }

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use super::environment;
 use super::text::Texts;
 use super::world::{Declared, World, kind_of, memberships};
-use super::{Document, cleanup};
+use super::{Document, cleanup, when};
 use crate::id::ServiceName;
 use crate::manifest::diagnostic::Diagnostic;
 use crate::manifest::field::{Field, Spanned};
@@ -23,6 +23,18 @@ const TERM: Signal = Signal(15);
 /// Resolves one service. What cannot be resolved has been reported, and stands there as a default:
 /// the service is then not used.
 pub(super) fn resolve(
+    world: &World<'_>,
+    declared: &Declared<'_, ServiceName, raw::Service>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Service {
+    let mut found = Vec::new();
+    let service = resolved(world, declared, &mut found);
+    found.retain(|one| !(service.is_skipped() && when::is_circumstance(one)));
+    diagnostics.append(&mut found);
+    service
+}
+
+fn resolved(
     world: &World<'_>,
     declared: &Declared<'_, ServiceName, raw::Service>,
     diagnostics: &mut Vec<Diagnostic>,
@@ -58,6 +70,7 @@ pub(super) fn resolve(
         .and_then(|command| values.command(command, "command", &texts))
         .unwrap_or_else(|| Command::Shell(String::new()));
     let working_dir = working_dir(raw, &texts, &settings, texts_in, &mut values);
+    let when = when::resolve(raw, &resolved, &texts, world, &mut values);
     let umask = layered(&defaults, |one| &one.umask, &raw.umask);
     Service {
         name: name.clone(),
@@ -69,6 +82,7 @@ pub(super) fn resolve(
             .filter_map(|(group, _)| Some(world.groups.get(group)?.name.clone()))
             .collect(),
         depends_on: dependencies(world, name),
+        when,
         ready: raw
             .ready
             .written()

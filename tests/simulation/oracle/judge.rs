@@ -76,6 +76,10 @@ impl Oracle {
             "`{name}` was spawned, though nobody wants it"
         );
         ensure!(
+            !service.is_skipped(),
+            "`{name}` was spawned, though it is to be skipped"
+        );
+        ensure!(
             *service == book.declaration,
             "`{name}` was spawned from a declaration that is not the last one"
         );
@@ -261,6 +265,7 @@ impl Oracle {
             (Some(run), _, _) if run.ready.is_some() => vec![StateWord::Ready],
             (Some(_), _, _) => vec![StateWord::Starting],
             (None, Goal::Down, _) => vec![StateWord::Inactive],
+            (None, Goal::Up, _) if book.declaration.is_skipped() => vec![StateWord::Skipped],
             (None, Goal::Up, Outcome::Fresh) => vec![self.waiting_or_blocked(name)],
             (None, Goal::Up, Outcome::Completed) => vec![StateWord::Completed],
             (None, Goal::Up, Outcome::EndedWell) => vec![StateWord::Inactive],
@@ -288,9 +293,11 @@ impl Oracle {
             view.state.word()
         );
         let needs_reason = match view.state {
-            StateWord::Failed | StateWord::Blocked | StateWord::Backoff | StateWord::Waiting => {
-                true
-            }
+            StateWord::Failed
+            | StateWord::Blocked
+            | StateWord::Skipped
+            | StateWord::Backoff
+            | StateWord::Waiting => true,
             StateWord::Inactive => view.goal == Goal::Up,
             StateWord::Starting | StateWord::Ready | StateWord::Stopping | StateWord::Completed => {
                 false

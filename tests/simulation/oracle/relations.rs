@@ -14,7 +14,7 @@ impl Oracle {
         let Some(book) = self.books.get(name) else {
             return false;
         };
-        if book.goal == Goal::Down {
+        if book.goal == Goal::Down || book.declaration.is_skipped() {
             return false;
         }
         let Some(run) = &book.run else {
@@ -114,7 +114,7 @@ impl Oracle {
         let Some(book) = self.books.get(name) else {
             return true;
         };
-        if book.goal == Goal::Down {
+        if book.goal == Goal::Down || book.declaration.is_skipped() {
             return true;
         }
         if condition == Condition::Completed && !book.declaration.is_task() {

@@ -1,0 +1,9 @@
+//! The keys of the manifest's language with real processes, a module for each.
+
+#[path = "../scene/mod.rs"]
+mod scene;
+mod when;
+
+/// A service that ends well on TERM.
+const STEADY: &str =
+    r#"[sh, -c, "trap 'exit 0' TERM; echo up; while :; do sleep 1000 & wait; done"]"#;
