@@ -7,6 +7,7 @@ pub mod cycle;
 pub mod exit;
 pub mod graph;
 pub mod id;
+pub mod layers;
 pub mod log_format;
 pub mod log_reader;
 pub mod machine;

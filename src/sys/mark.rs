@@ -114,6 +114,11 @@ impl ProjectId {
         Self(upper << 12 | hash & WIDEST_12)
     }
 
+    /// An id that [`ProjectId::new`] gives to nobody: to try whether marks work here.
+    pub(crate) fn of_nobody() -> Self {
+        Self(0)
+    }
+
     fn upper(self) -> u64 {
         self.0 >> 12
     }
@@ -408,22 +413,35 @@ pub fn own_mark() -> io::Result<Option<Decoded>> {
 /// # Errors
 /// When the kernel refuses to tell.
 pub fn read_mark(pid: i32) -> io::Result<Option<Decoded>> {
+    let limits = limits_of(pid)?;
+    Ok(limits.and_then(|limits| decode(limits.soft, limits.hard)))
+}
+
+/// Whether the process `pid` carries this very mark.
+///
+/// # Errors
+/// When the kernel refuses to tell.
+pub(crate) fn is_carried_by(mark: &Mark, pid: i32) -> io::Result<bool> {
+    Ok(limits_of(pid)?.is_some_and(|limits| (limits.soft, limits.hard) == (mark.soft, mark.hard)))
+}
+
+/// The limits of the process `pid`; `None` when it is gone or nothing limits it.
+fn limits_of(pid: i32) -> io::Result<Option<Limits>> {
     match read_limits(pid) {
-        Ok(limits) => Ok(decode(limits.soft, limits.hard)),
+        Ok(limits) => Ok(Some(limits)),
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
-        // Another user's. What prlimit keeps from us, /proc tells everybody.
-        Err(error) if error.raw_os_error() == Some(libc::EPERM) => read_mark_from_proc(pid),
-        Err(error) => Err(error),
+        // Another user's, or a filter is before the call. What prlimit keeps from us, /proc tells
+        // everybody.
+        Err(_) => read_limits_from_proc(pid),
     }
 }
 
-fn read_mark_from_proc(pid: i32) -> io::Result<Option<Decoded>> {
-    let text = match std::fs::read_to_string(format!("/proc/{pid}/limits")) {
-        Ok(text) => text,
-        Err(error) if super::identity::is_no_process(&error) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    Ok(parse_proc_limits(&text).and_then(|limits| decode(limits.soft, limits.hard)))
+fn read_limits_from_proc(pid: i32) -> io::Result<Option<Limits>> {
+    match std::fs::read_to_string(format!("/proc/{pid}/limits")) {
+        Ok(text) => Ok(parse_proc_limits(&text)),
+        Err(error) if super::identity::is_no_process(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The limit of file locks in the text of `/proc/PID/limits`; `None` when it is unlimited.

@@ -12,6 +12,7 @@ pub mod detach;
 pub mod directory;
 pub mod helper;
 pub mod identity;
+pub mod layers;
 pub mod mark;
 pub mod over;
 pub mod pane;

@@ -317,7 +317,8 @@ pub fn reap_orphans() -> io::Result<Vec<i32>> {
     Ok(reaped)
 }
 
-fn wait_for_end(pid: i32) -> io::Result<()> {
+/// Waits for the end of the child `pid`, and reaps it. Blocking.
+pub(crate) fn wait_for_end(pid: i32) -> io::Result<()> {
     wait_id(pid, libc::WEXITED | libc::WNOWAIT)?;
     reap(pid).map(drop)
 }
@@ -378,10 +379,10 @@ pub fn raise_open_files_limit() -> io::Result<(u64, u64)> {
 }
 
 /// The signal mask of this thread with everything blocked, until dropped.
-struct BlockedSignals(nix::sys::signal::SigSet);
+pub(crate) struct BlockedSignals(nix::sys::signal::SigSet);
 
 impl BlockedSignals {
-    fn block_all() -> io::Result<Self> {
+    pub(crate) fn block_all() -> io::Result<Self> {
         let before = nix::sys::signal::SigSet::all()
             .thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_SETMASK)?;
         Ok(Self(before))
@@ -397,7 +398,7 @@ impl Drop for BlockedSignals {
 
 /// A pipe whose ends close on exec and lie above the standard streams, so that the child can put
 /// those in their place without treading on it.
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut ends: [RawFd; 2] = [-1; 2];
     // SAFETY: the pointer leads to two integers, which the kernel fills in.
     if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {

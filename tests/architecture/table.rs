@@ -52,6 +52,7 @@ const TABLE: &[Row] = &[
             "log_reader",
             "log_format",
             "supervisor",
+            "layers",
             "sys",
         ],
     ),
@@ -65,6 +66,7 @@ const TABLE: &[Row] = &[
             "graph",
             "plan",
             "machine",
+            "layers",
             "log_format",
             "log_reader",
         ],
@@ -80,6 +82,7 @@ const TABLE: &[Row] = &[
         &[
             "control",
             "store",
+            "layers",
             "sys",
             "manifest",
             "graph",
@@ -94,7 +97,7 @@ const TABLE: &[Row] = &[
     row(
         "control::protocol",
         World::Pure,
-        &["machine", "plan", "manifest::model"],
+        &["machine", "plan", "layers", "manifest::model"],
     ),
     row("store", World::Shell, &["record", "manifest::model", "sys"]),
     // The pure heart.
@@ -116,8 +119,9 @@ const TABLE: &[Row] = &[
     row("id", World::Pure, &[]),
     row("time", World::Pure, &[]),
     row("cycle", World::Pure, &[]),
+    row("layers", World::Pure, &[]),
     // The operating system.
-    row("sys", World::System, &[]),
+    row("sys", World::System, &["layers"]),
 ];
 
 /// What a pure module names nowhere.
