@@ -1,5 +1,6 @@
 //! baudbot: runs the services that one manifest declares on one Linux host.
 
+pub mod catalogue;
 pub mod change;
 pub mod cli;
 pub mod control;

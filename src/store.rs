@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
+use crate::catalogue::Code;
+use crate::code;
 use crate::id::{ProjectName, ServiceName};
 use crate::record::{Ledger, LedgerError, Line};
 
@@ -73,6 +75,18 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What kind of error it is.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::File { .. } => code!("store::file"),
+            Self::ForeignDirectory { .. } => code!("store::foreign_directory"),
+            Self::NotADirectory { .. } => code!("store::not_a_directory"),
+            Self::NoHome => code!("store::no_home"),
+            Self::SocketPathTooLong { .. } => code!("store::socket_path_too_long"),
+            Self::Ledger { .. } => code!("store::ledger"),
+        }
+    }
+
     /// What to do about it, where that can be said.
     pub fn help(&self) -> Option<String> {
         match self {

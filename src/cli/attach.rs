@@ -11,6 +11,7 @@ use std::process::Command;
 use clap::Args;
 
 use super::{Call, Failure, project, session};
+use crate::code;
 use crate::control::protocol::ServiceStatus;
 use crate::exit::ExitCode;
 use crate::id::ServiceName;
@@ -34,18 +35,21 @@ pub(super) async fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, 
     };
     let session = session_of(call, name, status.as_ref(), manifest.as_ref())?;
     if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
-        return Err(
-            Failure::new(ExitCode::Failed, "attaching needs a terminal").help(format!(
-                "see what `{name}` prints with `{}`",
-                call.typed(&format!("logs {name}"))
-            )),
-        );
+        return Err(Failure::new(
+            code!("cli::needs_terminal"),
+            ExitCode::Failed,
+            "attaching needs a terminal",
+        )
+        .help(format!(
+            "see what `{name}` prints with `{}`",
+            call.typed(&format!("logs {name}"))
+        )));
     }
     let server = server(&project, manifest.as_ref());
     let sessions = server
         .sessions()
         .await
-        .map_err(|error| Failure::of(&error))?;
+        .map_err(|error| Failure::of(code!("cli::cannot_execute"), &error))?;
     let Some(found) = sessions.into_iter().find(|one| one.name == session) else {
         return Err(not_running(call, name));
     };
@@ -61,7 +65,11 @@ pub(super) async fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, 
         .args(["attach-session", "-t", &found.id])
         .env_remove("TMUX")
         .exec();
-    Err(Failure::system("cannot execute tmux", &error))
+    Err(Failure::new(
+        code!("cli::cannot_execute"),
+        ExitCode::Failed,
+        format!("cannot execute tmux: {error}"),
+    ))
 }
 
 /// The name of the service's session, if the service is one that can be attached to.
@@ -76,14 +84,17 @@ fn session_of(
         (Some(status), _) => status.kind.as_str(),
         (None, Some(service)) => service.kind.word(),
         (None, None) => {
-            return Err(
-                Failure::new(ExitCode::Usage, format!("no service is called `{name}`"))
-                    .help(format!("see what there is with `{}`", call.typed("status"))),
-            );
+            return Err(Failure::new(
+                code!("cli::unknown_name"),
+                ExitCode::Usage,
+                format!("no service is called `{name}`"),
+            )
+            .help(format!("see what there is with `{}`", call.typed("status"))));
         }
     };
     if kind != "tmux" {
         return Err(Failure::new(
+            code!("cli::not_attachable"),
             ExitCode::Failed,
             format!("`{name}` is a {kind}, and only a tmux session can be attached to"),
         )
@@ -99,7 +110,12 @@ fn session_of(
 }
 
 fn not_running(call: &Call, name: &ServiceName) -> Failure {
-    Failure::new(ExitCode::NotRunning, format!("`{name}` is not running")).help(format!(
+    Failure::new(
+        code!("cli::not_running"),
+        ExitCode::NotRunning,
+        format!("`{name}` is not running"),
+    )
+    .help(format!(
         "start it with `{}`",
         call.typed(&format!("start {name}"))
     ))

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::{ColorArgument, Failure, Options};
+use crate::code;
 use crate::render::{ColorChoice, Look};
 
 /// One call of the program.
@@ -42,7 +43,8 @@ impl Call {
 
     /// Writes data for programs to standard output.
     pub(super) fn print_json(&self, value: &impl Serialize) -> Result<(), Failure> {
-        let text = serde_json::to_string_pretty(value).map_err(|error| Failure::of(&error))?;
+        let text = serde_json::to_string_pretty(value)
+            .map_err(|error| Failure::of(code!("cli::output"), &error))?;
         self.print(&(text + "\n"))
     }
 

@@ -7,6 +7,7 @@ use clap::Args;
 use regex::Regex;
 
 use super::{Call, Failure, project};
+use crate::code;
 use crate::exit::ExitCode;
 use crate::manifest::load::environment;
 use crate::manifest::model::Manifest;
@@ -37,7 +38,9 @@ pub(super) fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failur
     if arguments.json {
         call.print_json(&value)?;
     } else {
-        call.print(&config::yaml(&value).map_err(|error| Failure::of(&error))?)?;
+        call.print(
+            &config::yaml(&value).map_err(|error| Failure::of(code!("cli::output"), &error))?,
+        )?;
     }
     Ok(ExitCode::Done)
 }

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::follow::{Ended, Following, follow};
 use super::{Call, Failure, project, session};
+use crate::code;
 use crate::control::protocol::{OrderRequest, VERSION};
 use crate::exit::ExitCode;
 use crate::plan::{Order, Selector};
@@ -75,6 +76,7 @@ async fn take_down(
     match follow(call, &mut following, &reply, notices, stopping.timeout).await? {
         Ended::Settled => report(call, &following),
         Ended::SupervisorLeft => Err(Failure::new(
+            code!("cli::supervisor_left"),
             ExitCode::Failed,
             "the supervisor left before everything was down",
         )

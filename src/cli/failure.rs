@@ -4,6 +4,8 @@ use std::error::Error;
 use std::io;
 
 use super::Call;
+use crate::catalogue::Code;
+use crate::code;
 use crate::exit::ExitCode;
 use crate::manifest::FindError;
 use crate::render::failure::{chain, failure};
@@ -14,11 +16,13 @@ use crate::store::StoreError;
 pub(super) enum Failure {
     /// Something is wrong, and this is what people are told.
     Error {
+        /// What kind of error it is.
+        code: Code,
         /// How the command ends.
         exit: ExitCode,
         /// What is wrong.
         message: String,
-        /// What to do about it.
+        /// What to do about it; where it is not said, the catalogue's words are.
         help: Option<String>,
     },
     /// Everything was said already.
@@ -28,9 +32,10 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// An error of this kind.
-    pub(super) fn new(exit: ExitCode, message: impl Into<String>) -> Self {
+    /// An error of this kind: `code!("…")` names it in the catalogue.
+    pub(super) fn new(code: Code, exit: ExitCode, message: impl Into<String>) -> Self {
         Self::Error {
+            code,
             exit,
             message: message.into(),
             help: None,
@@ -39,27 +44,24 @@ impl Failure {
 
     /// With what to do about it.
     pub(super) fn help(self, text: impl Into<String>) -> Self {
-        match self {
-            Self::Error { exit, message, .. } => Self::Error {
-                exit,
-                message,
-                help: Some(text.into()),
-            },
-            other => other,
-        }
+        self.maybe_help(Some(text.into()))
     }
 
-    /// With what to do about it, where that can be said.
-    pub(super) fn maybe_help(self, text: Option<String>) -> Self {
-        match text {
-            Some(text) => self.help(text),
-            None => self,
+    /// With what to do about it, where that can be said better than the catalogue does.
+    pub(super) fn maybe_help(mut self, text: Option<String>) -> Self {
+        if let (Self::Error { help, .. }, Some(text)) = (&mut self, text) {
+            *help = Some(text);
         }
+        self
     }
 
     /// An error of the system in what was being done, as in "cannot read FILE".
     pub(super) fn system(doing: &str, error: &io::Error) -> Self {
-        Self::new(ExitCode::Failed, format!("{doing}: {}", chain(error)))
+        Self::new(
+            code!("cli::system"),
+            ExitCode::Failed,
+            format!("{doing}: {}", chain(error)),
+        )
     }
 
     /// An error while writing to standard output.
@@ -67,7 +69,11 @@ impl Failure {
         if error.kind() == io::ErrorKind::BrokenPipe {
             Self::ReaderGone
         } else {
-            Self::system("cannot write to standard output", error)
+            Self::new(
+                code!("cli::output"),
+                ExitCode::Failed,
+                format!("cannot write to standard output: {}", chain(error)),
+            )
         }
     }
 
@@ -77,41 +83,47 @@ impl Failure {
             Self::ReaderGone => ExitCode::Done,
             Self::Told(exit) => exit,
             Self::Error {
+                code,
                 exit,
                 message,
                 help,
             } => {
-                call.note(&failure(&message, help.as_deref(), &call.err));
+                let help = help.as_deref().unwrap_or(code.entry().mend);
+                call.note(&failure(code, &message, help, &call.err));
                 exit
             }
         }
     }
 
     /// Any other error.
-    pub(super) fn of(error: &dyn Error) -> Self {
-        Self::new(ExitCode::Failed, chain(error))
+    pub(super) fn of(code: Code, error: &dyn Error) -> Self {
+        Self::new(code, ExitCode::Failed, chain(error))
     }
 }
 
 impl From<FindError> for Failure {
     fn from(error: FindError) -> Self {
-        let help = match &error {
-            FindError::NotFound { .. } => {
-                "write one with `baudbot init`, or name one with `-f FILE`".to_owned()
-            }
-            FindError::Unreadable { .. } => "name the manifest with `-f FILE`".to_owned(),
-            FindError::NoProject { .. } => {
-                "see what is wrong with `baudbot validate`, or name the project with `-p NAME`"
-                    .to_owned()
-            }
+        let (code, help) = match &error {
+            FindError::NotFound { .. } => (
+                code!("cli::no_manifest"),
+                "write one with `baudbot init`, or name one with `-f FILE`",
+            ),
+            FindError::Unreadable { .. } => (
+                code!("cli::unreadable_manifest"),
+                "name the manifest with `-f FILE`",
+            ),
+            FindError::NoProject { .. } => (
+                code!("manifest::missing_project"),
+                "see what is wrong with `baudbot validate`, or name the project with `-p NAME`",
+            ),
         };
-        Self::new(ExitCode::Manifest, chain(&error)).help(help)
+        Self::new(code, ExitCode::Manifest, chain(&error)).help(help)
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let help = error.help();
-        Self::of(&error).maybe_help(help)
+        Self::of(error.code(), &error).maybe_help(help)
     }
 }

@@ -4,6 +4,8 @@ use std::io::{self, Stderr};
 use std::time::Instant;
 
 use super::{Call, Failure};
+use crate::catalogue::Code;
+use crate::code;
 use crate::control::protocol::{OrderRequest, Status};
 use crate::exit::ExitCode;
 use crate::machine::StateWord;
@@ -80,12 +82,14 @@ impl Foreground for Watching<'_> {
 
 impl From<ForegroundError> for Failure {
     fn from(error: ForegroundError) -> Self {
-        let (exit, help) = match &error {
-            ForegroundError::Begin(error) => (ExitCode::Failed, error.help()),
-            ForegroundError::Refused(refusal) => {
-                (ExitCode::from_number(refusal.exit), refusal.help.clone())
-            }
+        let (code, exit, help) = match &error {
+            ForegroundError::Begin(error) => (error.code(), ExitCode::Failed, error.help()),
+            ForegroundError::Refused(refusal) => (
+                Code::received(&refusal.code).unwrap_or(code!("control::bad_order")),
+                ExitCode::from_number(refusal.exit),
+                refusal.help.clone(),
+            ),
         };
-        Self::new(exit, failure::chain(&error)).maybe_help(help)
+        Self::new(code, exit, failure::chain(&error)).maybe_help(help)
     }
 }

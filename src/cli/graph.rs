@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use super::{Call, Failure, project};
+use crate::code;
 use crate::exit::ExitCode;
 use crate::graph::Graph;
 use crate::render::graph;
@@ -32,7 +33,8 @@ enum Format {
 
 pub(super) fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let manifest = project::manifest(call)?;
-    let graph = Graph::new(&manifest).map_err(|cycle| Failure::of(&cycle))?;
+    let graph = Graph::new(&manifest)
+        .map_err(|cycle| Failure::of(code!("manifest::dependency_cycle"), &cycle))?;
     let format = match arguments.json {
         true => Format::Json,
         false => arguments.format,

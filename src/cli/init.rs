@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Call, Failure};
+use crate::code;
 use crate::exit::ExitCode;
 use crate::id::{LONGEST_NAME, ProjectName};
 use crate::manifest;
@@ -86,6 +87,7 @@ fn project_for(directory: &Path) -> Result<ProjectName, Failure> {
         .collect();
     ProjectName::new(fit.trim_matches(|c: char| !c.is_ascii_alphanumeric())).map_err(|_| {
         Failure::new(
+            code!("cli::broken_project_name"),
             ExitCode::Usage,
             format!("no project's name can be made of `{name}`"),
         )
@@ -109,6 +111,7 @@ fn write_new(file: &Path, text: &str) -> Result<(), Failure> {
 
 fn exists_already(file: &Path) -> Failure {
     Failure::new(
+        code!("cli::exists_already"),
         ExitCode::Failed,
         format!("{} is there already, and is left as it is", shown(file)),
     )
@@ -117,8 +120,8 @@ fn exists_already(file: &Path) -> Failure {
 
 /// Writes the schema; one that is there is made by us too and is renewed.
 fn write_schema(file: &Path) -> Result<(), Failure> {
-    let text =
-        serde_json::to_string_pretty(&manifest::schema()).map_err(|error| Failure::of(&error))?;
+    let text = serde_json::to_string_pretty(&manifest::schema())
+        .map_err(|error| Failure::of(code!("cli::output"), &error))?;
     file.parent()
         .map_or(Ok(()), fs::create_dir_all)
         .and_then(|()| fs::write(file, text + "\n"))

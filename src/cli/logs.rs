@@ -8,6 +8,7 @@ use std::path::Path;
 use clap::Args;
 
 use super::{Call, Failure, project};
+use crate::code;
 use crate::exit::ExitCode;
 use crate::id::ServiceName;
 use crate::log_reader::{Line, Merged, Start, Watch, Woken};
@@ -137,6 +138,7 @@ fn watch(project: &Project) -> Result<Watch, Failure> {
     let directory = project.log_dir();
     Watch::new(&directory).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Failure::new(
+            code!("cli::not_logged"),
             ExitCode::NotRunning,
             format!("nothing of project `{}` has ever run", project.name()),
         )
@@ -147,6 +149,7 @@ fn watch(project: &Project) -> Result<Watch, Failure> {
 
 fn nothing_logged(call: &Call, project: &Project) -> Failure {
     Failure::new(
+        code!("cli::not_logged"),
         ExitCode::NotRunning,
         format!("nothing of project `{}` was logged yet", project.name()),
     )
@@ -203,6 +206,7 @@ fn matching(
 
 fn unknown(selector: &Selector, known: &[ServiceName]) -> Failure {
     let failure = Failure::new(
+        code!("cli::unknown_name"),
         ExitCode::Usage,
         match selector {
             Selector::Service(name) => format!("no service is called `{name}`"),

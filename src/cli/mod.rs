@@ -8,6 +8,7 @@ mod attach;
 mod call;
 mod config;
 mod down;
+mod explain;
 mod failure;
 mod follow;
 mod foreground;
@@ -111,6 +112,8 @@ enum Command {
     Graph(graph::Arguments),
     /// Write a commented manifest to begin with
     Init(init::Arguments),
+    /// Tell what the code of an error means, and what to do
+    Explain(explain::Arguments),
     /// Run a project's supervisor
     #[command(hide = true)]
     Supervise(supervise::Arguments),
@@ -192,6 +195,7 @@ fn dispatch(call: &Call, command: Command) -> Result<ExitCode, Failure> {
         Command::Config(arguments) => config::run(call, &arguments),
         Command::Graph(arguments) => graph::run(call, &arguments),
         Command::Init(arguments) => init::run(call, &arguments),
+        Command::Explain(arguments) => explain::run(call, &arguments),
         Command::Supervise(arguments) => supervise::run(arguments),
     }
 }

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::{Call, Failure, project, session};
+use crate::code;
 use crate::control::protocol::{OrderRequest, VERSION};
 use crate::exit::ExitCode;
 use crate::graph::Graph;
@@ -37,6 +38,7 @@ pub(super) async fn run(call: &Call, arguments: Arguments) -> Result<ExitCode, F
         .map(|word| {
             word.parse().map_err(|error| {
                 Failure::new(
+                    code!("cli::unknown_name"),
                     ExitCode::Usage,
                     format!("`{word}` is no service or group: {error}"),
                 )
@@ -98,7 +100,8 @@ fn against_nothing(
     selection: &[Selector],
     manifest: &Manifest,
 ) -> Result<Plan, Failure> {
-    let graph = Graph::new(manifest).map_err(|cycle| Failure::of(&cycle))?;
+    let graph = Graph::new(manifest)
+        .map_err(|cycle| Failure::of(code!("manifest::dependency_cycle"), &cycle))?;
     plan(order, selection, manifest, &graph, &Observed::default()).map_err(|unknown| {
         let messages: Vec<String> = unknown.iter().map(ToString::to_string).collect();
         let similar: Vec<&String> = unknown
@@ -107,6 +110,11 @@ fn against_nothing(
             .collect();
         let help =
             (!similar.is_empty()).then(|| format!("there is {}", render::human::names(similar)));
-        Failure::new(ExitCode::Usage, messages.join("; ")).maybe_help(help)
+        Failure::new(
+            code!("cli::unknown_name"),
+            ExitCode::Usage,
+            messages.join("; "),
+        )
+        .maybe_help(help)
     })
 }

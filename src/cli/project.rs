@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::{Call, Failure};
+use crate::code;
 use crate::exit::ExitCode;
 use crate::id::ProjectName;
 use crate::manifest::model::Manifest;
@@ -73,6 +74,7 @@ pub(super) fn manifest_and_sources(call: &Call) -> Result<(Manifest, Sources), F
     let manifest = loaded.manifest.ok_or(Failure::Told(ExitCode::Manifest))?;
     match explicit_name(call)? {
         Some(name) if name != manifest.project => Err(Failure::new(
+            code!("cli::wrong_manifest"),
             ExitCode::Usage,
             format!(
                 "{} is the manifest of project `{}`, not of `{name}`",
@@ -129,6 +131,7 @@ fn variable(name: &str) -> Result<Option<ProjectName>, Failure> {
         Ok(text) if !text.is_empty() => match text.parse() {
             Ok(name) => Ok(Some(name)),
             Err(error) => Err(Failure::new(
+                code!("cli::broken_project_name"),
                 ExitCode::Usage,
                 format!("{name} is `{text}`, which is no project's name: {error}"),
             )),

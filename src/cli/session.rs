@@ -89,6 +89,6 @@ impl From<ClientError> for Failure {
             ClientError::Refused(refusal) => crate::exit::ExitCode::from_number(refusal.exit),
             _ => crate::exit::ExitCode::Failed,
         };
-        Self::new(exit, failure::chain(&error)).maybe_help(help)
+        Self::new(error.code(), exit, failure::chain(&error)).maybe_help(help)
     }
 }

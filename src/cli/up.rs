@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::follow::{Ended, Following, follow};
 use super::{Call, Failure, project, session};
+use crate::code;
 use crate::control::protocol::{OrderReply, OrderRequest, VERSION};
 use crate::exit::ExitCode;
 use crate::id::ServiceName;
@@ -134,6 +135,7 @@ pub(super) async fn bring_up(
     match ended {
         Ended::Settled => Ok(report(call, &project, &following, &reply, begun)),
         Ended::SupervisorLeft => Err(Failure::new(
+            code!("cli::supervisor_left"),
             ExitCode::Failed,
             "the supervisor left before everything was up",
         )
@@ -174,13 +176,15 @@ fn report(
         call.note(&outcome::failed(name, service, &lines, &typed, &call.err));
     }
     for (name, service) in following.in_state(StateWord::Blocked) {
-        call.note(&outcome::blocked(name, service, &call.err));
+        let typed = call.typed(&format!("start {name}"));
+        call.note(&outcome::blocked(name, service, &typed, &call.err));
     }
     for (name, service) in following
         .in_state(StateWord::Inactive)
         .filter(|(name, _)| following.is_wanted(name))
     {
-        call.note(&outcome::not_running(name, service, &call.err));
+        let typed = call.typed(&format!("start {name}"));
+        call.note(&outcome::not_running(name, service, &typed, &call.err));
     }
     call.note(&outcome::skipped(
         following.in_state(StateWord::Skipped),

@@ -16,6 +16,8 @@ use tokio::net::UnixStream;
 
 use super::handshake::Word;
 use super::protocol::{Notice, OrderReply, OrderRequest, Refusal, Status};
+use crate::catalogue::Code;
+use crate::code;
 use crate::store::{Project, StoreError};
 
 /// How long an answer to a question may take. The event loop answers at once; a supervisor that
@@ -66,6 +68,20 @@ impl ClientError {
             Self::Refused(refusal) => *refusal == Refusal::leaving(),
             Self::Connection { .. } => true,
             Self::Store(_) | Self::NoAnswer | Self::BadAnswer(_) | Self::NotStarted { .. } => false,
+        }
+    }
+
+    /// What kind of error it is. What a supervisor of another version says may have no code here.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Refused(refusal) => {
+                Code::received(&refusal.code).unwrap_or(code!("control::bad_answer"))
+            }
+            Self::Store(error) => error.code(),
+            Self::Connection { .. } => code!("control::connection"),
+            Self::NoAnswer => code!("control::no_answer"),
+            Self::BadAnswer(_) => code!("control::bad_answer"),
+            Self::NotStarted { .. } => code!("supervisor::not_started"),
         }
     }
 

@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::code;
 use crate::id::{GroupName, ProjectName, RunId, ServiceName};
 use crate::machine::{Goal, StateWord, Survivor};
 use crate::manifest::model::Manifest;
@@ -171,7 +172,7 @@ impl Refusal {
     /// The supervisor is about to leave: whoever hears this connects to the next one.
     pub fn leaving() -> Self {
         Self {
-            code: "baudbot::control::leaving".into(),
+            code: code!("control::leaving").to_string(),
             message: "the supervisor is leaving".into(),
             help: Some("give the order again".into()),
             exit: 1,

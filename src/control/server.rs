@@ -24,6 +24,8 @@ use futures_util::stream::{self, Stream, StreamExt};
 use tokio::net::{UnixListener, unix::UCred};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use crate::code;
+
 use super::protocol::{News, Notice, OrderReply, OrderRequest, Refusal, Status};
 
 /// The largest order that is read, in bytes: a resolved manifest of some ten thousand services.
@@ -123,7 +125,7 @@ async fn only_us(
         Some(_) | None => refuse(
             StatusCode::FORBIDDEN,
             Refusal {
-                code: "baudbot::control::forbidden".into(),
+                code: code!("control::forbidden").to_string(),
                 message: "this project belongs to another user".into(),
                 help: None,
                 exit: 1,
@@ -144,7 +146,7 @@ async fn nowhere(request: HttpRequest) -> Response {
     refuse(
         StatusCode::NOT_FOUND,
         Refusal {
-            code: "baudbot::control::unknown_path".into(),
+            code: code!("control::unknown_path").to_string(),
             message: format!(
                 "there is nothing at `{} {}`",
                 request.method(),
@@ -178,7 +180,7 @@ async fn order(State(shared): State<Shared>, body: axum::body::Bytes) -> Respons
             return refuse(
                 StatusCode::BAD_REQUEST,
                 Refusal {
-                    code: "baudbot::control::bad_order".into(),
+                    code: code!("control::bad_order").to_string(),
                     message: format!("the order cannot be read: {error}"),
                     help: Some("use the same version of baudbot at both ends".into()),
                     exit: 1,

@@ -2,15 +2,36 @@
 
 use std::error::Error;
 
-use super::{BAD, BUSY, Look, TYPED};
+use super::{BAD, BUSY, FAINT, Look, STRONG, TYPED};
+use crate::catalogue::{Code, Entry};
 
-/// `error: …`, then `help: …` where there is something to say.
-pub fn failure(message: &str, help: Option<&str>, look: &Look) -> String {
-    let mut text = format!("{} {message}\n", look.paint(BAD, "error:"));
-    if let Some(help) = help {
-        text += &self::help(help, look);
-    }
-    text
+/// `error[run::service_failed]: …`, then `help: …`.
+pub fn failure(code: Code, message: &str, help: &str, look: &Look) -> String {
+    format!(
+        "{} {message}\n{}",
+        error_word(code, look),
+        self::help(help, look)
+    )
+}
+
+/// `error[run::service_failed]:`, which begins what is told of an error.
+pub fn error_word(code: Code, look: &Look) -> String {
+    format!(
+        "{}{}{}",
+        look.paint(BAD, "error"),
+        look.paint(FAINT, &format!("[{}]", code.short())),
+        look.paint(BAD, ":")
+    )
+}
+
+/// What the catalogue says about an error.
+pub fn explanation(entry: &Entry, look: &Look) -> String {
+    format!(
+        "{}\n{}\n{}",
+        look.paint(STRONG, entry.code),
+        entry.means,
+        help(entry.mend, look)
+    )
 }
 
 /// `warning: …`.
@@ -47,13 +68,15 @@ mod tests {
     fn the_message_stands_before_the_help() {
         assert_eq!(
             failure(
+                crate::code!("cli::not_running"),
                 "nothing runs",
-                Some("start it with `baudbot up`"),
+                "start it with `baudbot up`",
                 &Look::PLAIN
             ),
-            "error: nothing runs\nhelp: start it with `baudbot up`\n"
+            "error[cli::not_running]: nothing runs
+help: start it with `baudbot up`
+"
         );
-        assert_eq!(failure("no", None, &Look::PLAIN), "error: no\n");
     }
 
     #[derive(Debug, thiserror::Error)]

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use super::failure::help;
+use super::failure::{error_word, help};
 use super::status::state;
 use super::{BAD, BUSY, FAINT, GOOD, Look, STRONG, human, log};
+use crate::catalogue::Code;
+use crate::code;
 use crate::control::protocol::ServiceStatus;
 use crate::id::{ProjectName, ServiceName};
 use crate::log_reader::Line;
@@ -32,7 +34,7 @@ pub fn failed(
     typed: &str,
     look: &Look,
 ) -> String {
-    let mut text = headline(name, service, look);
+    let mut text = headline(code!("run::service_failed"), name, service, look);
     if !lines.is_empty() {
         text += &look.paint(FAINT, &format!("the last lines of `{name}`:"));
         text.push('\n');
@@ -45,8 +47,9 @@ pub fn failed(
 }
 
 /// A service that cannot start.
-pub fn blocked(name: &ServiceName, service: &ServiceStatus, look: &Look) -> String {
-    headline(name, service, look)
+pub fn blocked(name: &ServiceName, service: &ServiceStatus, typed: &str, look: &Look) -> String {
+    headline(code!("run::service_blocked"), name, service, look)
+        + &help(&format!("once that is mended: `{typed}`"), look)
 }
 
 /// The services that are not to run here, a line for each.
@@ -69,15 +72,21 @@ pub fn skipped<'a>(
 }
 
 /// A service that neither failed nor is up: it ended, or somebody stopped it meanwhile.
-pub fn not_running(name: &ServiceName, service: &ServiceStatus, look: &Look) -> String {
-    headline(name, service, look)
+pub fn not_running(
+    name: &ServiceName,
+    service: &ServiceStatus,
+    typed: &str,
+    look: &Look,
+) -> String {
+    headline(code!("run::service_ended"), name, service, look)
+        + &help(&format!("start it again with `{typed}`"), look)
 }
 
-fn headline(name: &ServiceName, service: &ServiceStatus, look: &Look) -> String {
+fn headline(code: Code, name: &ServiceName, service: &ServiceStatus, look: &Look) -> String {
     let name = look.paint(STRONG, &format!("`{name}`"));
     format!(
         "{} {name} is {}\n",
-        look.paint(BAD, "error:"),
+        error_word(code, look),
         state(service, look)
     )
 }

@@ -30,6 +30,8 @@ use std::collections::BTreeMap;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{broadcast, mpsc, watch};
 
+use crate::catalogue::Code;
+use crate::code;
 use crate::control::protocol::{News, Notice};
 use crate::control::server::{self, Request, Shared};
 use crate::id::{RunId, ServiceName};
@@ -72,6 +74,15 @@ pub enum SupervisorError {
 }
 
 impl SupervisorError {
+    /// What kind of error it is.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Store(error) => error.code(),
+            Self::System { .. } => code!("supervisor::system"),
+            Self::Locked { .. } => code!("supervisor::locked"),
+        }
+    }
+
     /// What to do about it, where that can be said.
     pub fn help(&self) -> Option<String> {
         match self {

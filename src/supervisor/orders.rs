@@ -4,6 +4,8 @@ use tokio::sync::oneshot;
 
 use super::Supervisor;
 use super::finish::sweep_group;
+use crate::catalogue::Code;
+use crate::code;
 use crate::control::protocol::{OrderReply, OrderRequest, Refusal, VERSION};
 use crate::control::server::{Request, Snapshot};
 use crate::exit::ExitCode;
@@ -107,7 +109,7 @@ impl Supervisor {
     pub(super) fn order(&mut self, request: &OrderRequest) -> Result<OrderReply, Refusal> {
         if request.version != VERSION {
             return Err(refusal(
-                "bad_version",
+                code!("control::bad_version"),
                 format!(
                     "the order has version {}, this supervisor reads {VERSION}",
                     request.version
@@ -143,7 +145,7 @@ impl Supervisor {
             (Order::Up | Order::Restart, Some(manifest)) => Some(manifest),
             (Order::Up | Order::Restart, None) => {
                 return Err(refusal(
-                    "bad_order",
+                    code!("control::bad_order"),
                     "an order to start things comes with a manifest".into(),
                     None,
                     ExitCode::Failed,
@@ -158,7 +160,7 @@ impl Supervisor {
         let manifest = given.or(self.manifest.as_ref()).unwrap_or(&nothing);
         let graph = Graph::new(manifest).map_err(|_| {
             refusal(
-                "cycle",
+                code!("manifest::dependency_cycle"),
                 "services of the manifest depend on each other".into(),
                 Some("`baudbot validate` shows where".into()),
                 ExitCode::Manifest,
@@ -178,7 +180,7 @@ impl Supervisor {
     fn check_same_manifest(&self, manifest: &Manifest) -> Result<(), Refusal> {
         if manifest.project != *self.project.name() {
             return Err(refusal(
-                "other_project",
+                code!("run::other_project"),
                 format!(
                     "this supervisor runs `{}`, not `{}`",
                     self.project.name(),
@@ -190,7 +192,7 @@ impl Supervisor {
         }
         match &self.manifest {
             Some(held) if held.file != manifest.file && !self.machine.is_down() => Err(refusal(
-                "other_manifest",
+                code!("run::other_manifest"),
                 format!(
                     "project `{}` runs from {}, not from {}",
                     manifest.project,
@@ -216,7 +218,7 @@ impl Supervisor {
             self.write_ledger(Line::Manifest(Box::new(manifest.clone())))
                 .map_err(|error| {
                     refusal(
-                        "ledger",
+                        code!("run::ledger"),
                         super::starting::failure("writing the ledger", &error, false).message,
                         error.help(),
                         ExitCode::Failed,
@@ -264,9 +266,9 @@ fn empty_manifest(project: &crate::id::ProjectName) -> Manifest {
     }
 }
 
-fn refusal(code: &str, message: String, help: Option<String>, exit: ExitCode) -> Refusal {
+fn refusal(code: Code, message: String, help: Option<String>, exit: ExitCode) -> Refusal {
     Refusal {
-        code: format!("baudbot::run::{code}"),
+        code: code.to_string(),
         message,
         help,
         exit: exit.number(),
@@ -274,7 +276,12 @@ fn refusal(code: &str, message: String, help: Option<String>, exit: ExitCode) ->
 }
 
 fn survived(failed: &[String]) -> Refusal {
-    refusal("survivors", failed.join("; "), None, ExitCode::Failed)
+    refusal(
+        code!("run::survivors"),
+        failed.join("; "),
+        None,
+        ExitCode::Failed,
+    )
 }
 
 fn unknown_selectors(unknown: &[UnknownSelector]) -> Refusal {
@@ -292,5 +299,10 @@ fn unknown_selectors(unknown: &[UnknownSelector]) -> Refusal {
         [] => "`baudbot status` lists the names".to_owned(),
         names => format!("a similar name exists: {}", names.join(", ")),
     };
-    refusal("unknown_name", message, Some(help), ExitCode::Usage)
+    refusal(
+        code!("run::unknown_name"),
+        message,
+        Some(help),
+        ExitCode::Usage,
+    )
 }

@@ -21,7 +21,7 @@ struct Row {
 }
 
 /// What every module may import.
-const COMMON: &[&str] = &["id", "time", "cycle"];
+const COMMON: &[&str] = &["id", "time", "cycle", "catalogue"];
 
 const fn row(module: &'static str, world: World, may_import: &'static [&'static str]) -> Row {
     Row {
@@ -120,6 +120,7 @@ const TABLE: &[Row] = &[
     row("time", World::Pure, &[]),
     row("cycle", World::Pure, &[]),
     row("layers", World::Pure, &[]),
+    row("catalogue", World::Pure, &[]),
     // The operating system.
     row("sys", World::System, &["layers"]),
 ];

@@ -1,0 +1,411 @@
+//! What is wrong with a manifest. The messages with their places are made in `manifest`.
+
+use super::{Entry, entry};
+
+pub(super) const ENTRIES: &[Entry] = &[
+    entry(
+        "manifest::bad_duration",
+        "A duration cannot be read, or is out of the range that its field takes.",
+        "Write a number with a unit, as in `500ms`, `30s`, `5m` or `1h`, within the range that the message names.",
+    ),
+    entry(
+        "manifest::bad_env_file",
+        "A file of `env_files` has a line that is not `NAME=value`.",
+        "Mend the line that is shown; a comment begins with `#`, and a value with blanks stands in quotes.",
+    ),
+    entry(
+        "manifest::bad_exit",
+        "What should be an exit code or a signal is neither.",
+        "Write a number from 0 to 255 or the name of a signal, as in `143` or `TERM`.",
+    ),
+    entry(
+        "manifest::bad_expansion",
+        "A `${…}` has no end, is nested too deep, or asks for something that does not exist.",
+        "Write `$$` for a plain `$`; `docs/manifest.md` lists what `${…}` knows.",
+    ),
+    entry(
+        "manifest::bad_key",
+        "A key is not a text.",
+        "Put the key in quotes, or indent what follows it.",
+    ),
+    entry(
+        "manifest::bad_merge",
+        "A merge key (`<<`) stands before something that is no map.",
+        "Merge an alias of a map, or a list of such: `<<: *base`.",
+    ),
+    entry(
+        "manifest::bad_name",
+        "A name has characters that names do not have, or is too long.",
+        "Use letters, digits, `.`, `_` and `-`, and begin with a letter or a digit.",
+    ),
+    entry(
+        "manifest::bad_number",
+        "A number is out of the range that its field takes.",
+        "Take a number in the range that the message names.",
+    ),
+    entry(
+        "manifest::bad_path",
+        "A path is empty, or names the home of another user.",
+        "Write the path from `/` on, from the manifest's directory on, or with `~/`.",
+    ),
+    entry(
+        "manifest::bad_pattern",
+        "A pattern cannot be used: of `ready.log` it is no regular expression or is empty; of `include` it is no file pattern.",
+        "Mend the pattern at the place that is shown; in a regular expression `\\` takes the special meaning off a character.",
+    ),
+    entry(
+        "manifest::bad_port",
+        "A port is not a number from 1 to 65535, or its address cannot be read.",
+        "Write `7890`, `\"127.0.0.1:7890\"` or `\"[::1]:7890\"`.",
+    ),
+    entry(
+        "manifest::bad_session",
+        "A tmux session cannot have this name.",
+        "Leave out `.`, `:` and control characters: tmux takes them for something else.",
+    ),
+    entry(
+        "manifest::bad_signal",
+        "There is no signal of this name.",
+        "Write its name as in `TERM` or `SIGTERM`, or its number.",
+    ),
+    entry(
+        "manifest::bad_size",
+        "A size cannot be read, or is out of range.",
+        "Write a number with a unit, as in `10MiB`.",
+    ),
+    entry(
+        "manifest::bad_tmux_server",
+        "`tmux.server` is neither a word that it knows nor a usable path.",
+        "Write `private`, `default`, or the absolute path of a socket.",
+    ),
+    entry(
+        "manifest::bad_umask",
+        "A umask is not three octal digits.",
+        "Write it in quotes, as in `\"027\"`.",
+    ),
+    entry(
+        "manifest::bad_url",
+        "The URL of a probe cannot be asked.",
+        "Write `http://HOST:PORT/PATH`.",
+    ),
+    entry(
+        "manifest::bad_variable",
+        "What should be the name of a variable cannot be one.",
+        "Use letters, digits and `_`, and do not begin with a digit; in `env_inherit` a `*` may stand at the end.",
+    ),
+    entry(
+        "manifest::byte_order_mark",
+        "The file begins with a byte order mark, which cannot be seen and makes the first key another one.",
+        "Save the file as UTF-8 without a byte order mark.",
+    ),
+    entry(
+        "manifest::cleanup_clash",
+        "A service belongs to two groups that disagree on how it is cleaned up.",
+        "Give the service a `cleanup` of its own, or make the groups agree.",
+    ),
+    entry(
+        "manifest::completed_without_task",
+        "A service waits for another to complete that is no task, and so never does.",
+        "Wait for `ready` or `started`, or make the other one `type: task`.",
+    ),
+    entry(
+        "manifest::conflicting_conditions",
+        "A service depends on another through two groups, with different conditions.",
+        "Name the dependency itself in `depends_on`, with the condition that counts.",
+    ),
+    entry(
+        "manifest::control_character",
+        "The file holds a control character, which YAML does not allow.",
+        "Remove it, or write it as an escape in double quotes.",
+    ),
+    entry(
+        "manifest::declared_twice",
+        "Two files declare the same service or group.",
+        "Rename one of them, or remove it.",
+    ),
+    entry(
+        "manifest::delay_over_maximum",
+        "The longest delay between restarts is shorter than the first one.",
+        "Raise `restart.max_delay`, or lower `restart.delay`.",
+    ),
+    entry(
+        "manifest::dependency_cycle",
+        "Services depend on each other in a circle, so none of them can be first.",
+        "Remove one of the edges that are shown.",
+    ),
+    entry(
+        "manifest::duplicate_key",
+        "A key stands twice in the same map; only one of the two values could count.",
+        "Remove one of them.",
+    ),
+    entry(
+        "manifest::empty_command",
+        "A command has no words, or its first word is empty.",
+        "Write the program to run; a list is executed as it is, a text by `sh -c`.",
+    ),
+    entry(
+        "manifest::empty_group",
+        "A service depends on a group without members, so it waits for nobody.",
+        "Put services into the group, or remove the dependency.",
+    ),
+    entry(
+        "manifest::empty_manifest",
+        "There is nothing in the file.",
+        "Begin with `version: 1`, or let `baudbot init` write an example.",
+    ),
+    entry(
+        "manifest::empty_prefix",
+        "A cleanup by prefix has an empty one, with which every session begins.",
+        "Write the prefix that only sessions of this service have.",
+    ),
+    entry(
+        "manifest::foreign_session",
+        "The cleanup of one service or group would end the tmux session of another service.",
+        "Choose a longer prefix, or another name for the session.",
+    ),
+    entry(
+        "manifest::further_mistakes",
+        "There are more mistakes than are shown.",
+        "Mend those that are shown first.",
+    ),
+    entry(
+        "manifest::include_cycle",
+        "Files include each other in a circle.",
+        "Remove the `include` that leads back.",
+    ),
+    entry(
+        "manifest::include_not_found",
+        "`include` names a file that does not exist.",
+        "Mend the path, which counts from the directory of the file that includes it; a pattern may match nothing.",
+    ),
+    entry(
+        "manifest::missing_command",
+        "A service has no `command`.",
+        "Add one: a list is executed as it is, a text by `sh -c`.",
+    ),
+    entry(
+        "manifest::missing_env_file",
+        "A file of `env_files` does not exist.",
+        "Write it, mend its path, or let it be missing with `required: false`.",
+    ),
+    entry(
+        "manifest::missing_path",
+        "An entry of `env_files` has no path.",
+        "Add `path: FILE`.",
+    ),
+    entry(
+        "manifest::missing_prefix",
+        "A cleanup by tmux prefix does not say which.",
+        "Add `prefix: NAME-`.",
+    ),
+    entry(
+        "manifest::missing_probe",
+        "`ready` or `health` does not say what to ask.",
+        "Add one of the probes that the message names.",
+    ),
+    entry(
+        "manifest::missing_project",
+        "The project has no name, and none can be made from the directory.",
+        "Add `project: NAME` at the top level.",
+    ),
+    entry(
+        "manifest::missing_strategy",
+        "`cleanup` does not say how.",
+        "Add `strategy: pgid` or `strategy: tmux-prefix`.",
+    ),
+    entry(
+        "manifest::missing_version",
+        "The manifest does not say which version of the language it is written in.",
+        "Begin with `version: 1`.",
+    ),
+    entry(
+        "manifest::no_exports",
+        "A value of another service is asked for that it does not export.",
+        "Add it to the `exports` of that service, or mend the name.",
+    ),
+    entry(
+        "manifest::no_home",
+        "A path begins with `~`, but HOME is not set.",
+        "Set HOME, or write the whole path.",
+    ),
+    entry(
+        "manifest::no_services",
+        "The manifest declares no service.",
+        "Add one below `services`.",
+    ),
+    entry(
+        "manifest::not_a_file",
+        "What should be a manifest is a directory, a socket or the like.",
+        "Name a file.",
+    ),
+    entry(
+        "manifest::not_found",
+        "There is no manifest at this place.",
+        "Write one with `baudbot init`, or name another with `--file`.",
+    ),
+    entry(
+        "manifest::not_in_include",
+        "An included file sets what only the main file may set.",
+        "Move it to the main file.",
+    ),
+    entry(
+        "manifest::not_utf8",
+        "The file is not UTF-8.",
+        "Save it as UTF-8.",
+    ),
+    entry(
+        "manifest::nul_character",
+        "A text holds a NUL character, which no program can be given.",
+        "Remove it.",
+    ),
+    entry(
+        "manifest::pgid_on_tmux",
+        "A service in a tmux session is to be cleaned up by process group, which does not reach into tmux.",
+        "Remove `cleanup`, or choose `tmux-prefix`.",
+    ),
+    entry(
+        "manifest::prefix_misses_session",
+        "The cleanup of a service does not match the session that the service itself runs in.",
+        "Let the prefix be the beginning of the session's name.",
+    ),
+    entry(
+        "manifest::prefix_without_tmux",
+        "A cleanup by process group has a prefix, which would mean nothing.",
+        "Remove `prefix`, or choose `strategy: tmux-prefix`.",
+    ),
+    entry(
+        "manifest::ready_on_task",
+        "A task has `ready`, although a task is ready when it has completed.",
+        "Remove `ready`, or make it `type: process`.",
+    ),
+    entry(
+        "manifest::recursive_alias",
+        "An alias stands inside the value that it repeats.",
+        "Move the anchor, or write the value out.",
+    ),
+    entry(
+        "manifest::required_variable",
+        "A variable that the manifest asks for with `${NAME:?…}` is not set or empty.",
+        "Set it in the environment, or in a file of `env_files`.",
+    ),
+    entry(
+        "manifest::self_dependency",
+        "A service depends on itself, or on a group that it belongs to.",
+        "Remove it from `depends_on`.",
+    ),
+    entry(
+        "manifest::session_clash",
+        "Two services have the same tmux session.",
+        "Give one of them another `session`.",
+    ),
+    entry(
+        "manifest::session_without_tmux",
+        "A service has a `session` and does not run in tmux.",
+        "Add `type: tmux`, or remove `session`.",
+    ),
+    entry(
+        "manifest::set_and_unset",
+        "A variable is set by `env` and removed by `env_unset`.",
+        "Remove one of the two.",
+    ),
+    entry(
+        "manifest::several_documents",
+        "The file holds more than one YAML document.",
+        "Leave one of them; `include` joins several files.",
+    ),
+    entry(
+        "manifest::several_probes",
+        "`ready` or `health` has more than one probe.",
+        "Leave one; an `exec` probe may ask for several things at once.",
+    ),
+    entry(
+        "manifest::syntax",
+        "The file is not YAML.",
+        "Mend the place that is shown; the mistake may stand just before it.",
+    ),
+    entry(
+        "manifest::task_restarts_always",
+        "A task would be started again however it ends, and so never completes.",
+        "Take `restart: on-failure`, or make it `type: process`.",
+    ),
+    entry(
+        "manifest::too_deep",
+        "Values are nested deeper than any manifest needs.",
+        "Flatten them.",
+    ),
+    entry(
+        "manifest::too_large",
+        "The manifest is larger than can be meant: the file, what its aliases become, or the number of dependencies.",
+        "Split it, or look for an alias that repeats too much.",
+    ),
+    entry(
+        "manifest::too_many_files",
+        "The manifest includes more files than can be meant.",
+        "Look for a pattern that matches too much.",
+    ),
+    entry(
+        "manifest::unknown_alias",
+        "An alias names an anchor that does not stand above it.",
+        "Write `&name` before `*name`; a text that begins with `*` needs quotes.",
+    ),
+    entry(
+        "manifest::unknown_dependency",
+        "A service depends on one that is not declared.",
+        "Mend the name, or declare the other service.",
+    ),
+    entry(
+        "manifest::unknown_field",
+        "A key is not one that is known at this place.",
+        "Mend the key; `docs/manifest.md` lists all of them. What you need for yourself goes below a top-level `x-…` key.",
+    ),
+    entry(
+        "manifest::unknown_group",
+        "A group is named that is not declared.",
+        "Mend the name, or declare it below `groups`.",
+    ),
+    entry(
+        "manifest::unknown_tag",
+        "A value has a YAML tag, which means nothing in a manifest.",
+        "Remove it; quotes make a text of anything.",
+    ),
+    entry(
+        "manifest::unknown_value",
+        "A field has a value that is not one of those that it knows.",
+        "Take one of the values that the message lists.",
+    ),
+    entry(
+        "manifest::unreadable",
+        "A file of the manifest cannot be read.",
+        "Mend its rights, as the reason in the message says.",
+    ),
+    entry(
+        "manifest::unreadable_env_file",
+        "A file of `env_files` is there and cannot be read.",
+        "Mend its rights, as the reason in the message says.",
+    ),
+    entry(
+        "manifest::unset_inherited",
+        "`env_inherit` names a variable that is not set.",
+        "Set it, or let it be missing with a `?` at the end of its name.",
+    ),
+    entry(
+        "manifest::unset_variable",
+        "The manifest needs a variable that is not set.",
+        "Set it, or give it a default: `${NAME:-default}`.",
+    ),
+    entry(
+        "manifest::writable_by_others",
+        "Others than you may write a file that decides what runs as you.",
+        "Take the right from them with `chmod go-w FILE`.",
+    ),
+    entry(
+        "manifest::wrong_type",
+        "A value is of another kind than its field takes.",
+        "Write what the message says: a text, a number, a list or a map.",
+    ),
+    entry(
+        "manifest::wrong_version",
+        "The manifest is written in a version of the language that this program does not know.",
+        "Write `version: 1`, or use the program that knows the other version.",
+    ),
+];

@@ -1,0 +1,166 @@
+//! Why a command, or the supervisor behind it, could not do its work.
+
+use super::{Entry, entry};
+
+pub(super) const ENTRIES: &[Entry] = &[
+    entry(
+        "cli::broken_project_name",
+        "A name that is given for the project cannot be one.",
+        "Use letters, digits, `.`, `_` and `-`, and begin with a letter or a digit.",
+    ),
+    entry(
+        "cli::cannot_execute",
+        "A program that a command becomes (tmux) cannot be executed.",
+        "Install it, or mend PATH.",
+    ),
+    entry(
+        "cli::exists_already",
+        "A file that the command would write is there already, and is left as it is.",
+        "Remove it first, or choose another directory.",
+    ),
+    entry(
+        "cli::needs_terminal",
+        "The command needs a terminal and has none.",
+        "Run it in a terminal, or use a command that prints.",
+    ),
+    entry(
+        "cli::no_manifest",
+        "There is no manifest here or in a directory above.",
+        "Write one with `baudbot init`, or name one with `-f FILE`.",
+    ),
+    entry(
+        "cli::not_attachable",
+        "Only a tmux session can be attached to, and the service is none.",
+        "See what it prints with `baudbot logs NAME`.",
+    ),
+    entry(
+        "cli::not_logged",
+        "Nothing was logged yet, so there is nothing to show.",
+        "Start the services with `baudbot up`.",
+    ),
+    entry(
+        "cli::not_running",
+        "What the command is about does not run.",
+        "Start it with `baudbot up`, or the service with `baudbot start NAME`.",
+    ),
+    entry(
+        "cli::output",
+        "The output cannot be written.",
+        "Make room where it goes, or mend the rights of the file.",
+    ),
+    entry(
+        "cli::supervisor_left",
+        "The supervisor went away while its work was being followed.",
+        "See what is left with `baudbot status`; the next `baudbot up` or `baudbot down` finds all that it started.",
+    ),
+    entry(
+        "cli::system",
+        "The system refused something that the command needs.",
+        "The message says what and why; `baudbot doctor` looks at what this host can do.",
+    ),
+    entry(
+        "cli::unknown_code",
+        "No error has this code.",
+        "`baudbot explain --all` lists all codes.",
+    ),
+    entry(
+        "cli::unknown_name",
+        "No service or group has this name.",
+        "`baudbot status` lists the names.",
+    ),
+    entry(
+        "cli::unreadable_manifest",
+        "The manifest that was named cannot be read.",
+        "Name another one with `-f FILE`, or mend its rights.",
+    ),
+    entry(
+        "cli::wrong_manifest",
+        "The manifest that was named is that of another project.",
+        "Name the other project's manifest with `-f FILE`, or leave `-p` out.",
+    ),
+    entry(
+        "control::bad_answer",
+        "The supervisor's answer cannot be read.",
+        "Use the same version of baudbot at both ends: `baudbot down` and `baudbot up` bring a new supervisor.",
+    ),
+    entry(
+        "control::bad_order",
+        "An order on the control socket cannot be read, or is incomplete.",
+        "Use the same version of baudbot at both ends.",
+    ),
+    entry(
+        "control::bad_version",
+        "An order has another version than the supervisor reads.",
+        "Use the same version of baudbot at both ends.",
+    ),
+    entry(
+        "control::connection",
+        "The supervisor cannot be talked to.",
+        "Try again; `baudbot status` tells whether it runs.",
+    ),
+    entry(
+        "control::forbidden",
+        "Somebody else than the project's user (or root) asks.",
+        "Become the user that the project belongs to.",
+    ),
+    entry(
+        "control::leaving",
+        "The supervisor is about to leave.",
+        "Give the order again: the next supervisor takes it.",
+    ),
+    entry(
+        "control::no_answer",
+        "The supervisor did not answer in time: it is stopped, or starved.",
+        "End it with `kill`: the next command finds all that it started.",
+    ),
+    entry(
+        "control::unknown_path",
+        "The control socket has nothing at this path.",
+        "The message lists the paths that there are.",
+    ),
+    entry(
+        "store::file",
+        "A file or directory of the project cannot be used.",
+        "Mend its rights, make room, or choose another place with XDG_STATE_HOME and XDG_RUNTIME_DIR.",
+    ),
+    entry(
+        "store::foreign_directory",
+        "A directory of the project belongs to somebody else, who could replace what is in it.",
+        "Set XDG_RUNTIME_DIR and XDG_STATE_HOME to directories of yours.",
+    ),
+    entry(
+        "store::ledger",
+        "The record of what was started cannot be read.",
+        "Use the program that wrote it, at least for `baudbot down`; else end what it tells of by hand and move it away.",
+    ),
+    entry(
+        "store::no_home",
+        "There is no place for the project's state.",
+        "Set HOME or XDG_STATE_HOME.",
+    ),
+    entry(
+        "store::not_a_directory",
+        "Something stands where a directory of the project should be.",
+        "Move it out of the way.",
+    ),
+    entry(
+        "store::socket_path_too_long",
+        "The path of a socket is longer than the kernel takes.",
+        "Set XDG_RUNTIME_DIR to a shorter path, or choose a shorter project name.",
+    ),
+    entry(
+        "supervisor::locked",
+        "Another supervisor has the project.",
+        "`baudbot status` asks it; `baudbot down` ends what it runs, and it too.",
+    ),
+    entry(
+        "supervisor::not_started",
+        "The supervisor could not start.",
+        "The message says why; `supervisor.log` in the project's state directory tells more.",
+    ),
+    entry(
+        "supervisor::system",
+        "The kernel refuses something that nothing can be done without.",
+        "`baudbot doctor` looks at what this host can do.",
+    ),
+];

@@ -1,0 +1,46 @@
+//! What an order can come to, and what can be the matter with a service.
+
+use super::{Entry, entry};
+
+pub(super) const ENTRIES: &[Entry] = &[
+    entry(
+        "run::ledger",
+        "What is to be started cannot be written down, so nothing is started.",
+        "Make room, or mend the rights of the project's state directory.",
+    ),
+    entry(
+        "run::other_manifest",
+        "The project runs from another manifest; two of one name would stop each other's services.",
+        "Give one of them another `project`, or take the other down first.",
+    ),
+    entry(
+        "run::other_project",
+        "The supervisor that was asked runs another project.",
+        "Name the project with `-p NAME`.",
+    ),
+    entry(
+        "run::service_blocked",
+        "A service cannot start until something is mended: a program is missing, a dependency failed, somebody else holds its port.",
+        "`baudbot why NAME` tells what; then `baudbot start NAME`.",
+    ),
+    entry(
+        "run::service_ended",
+        "A service that should run ended, or was stopped by somebody meanwhile.",
+        "`baudbot logs NAME` shows its last words; `baudbot start NAME` starts it again.",
+    ),
+    entry(
+        "run::service_failed",
+        "A service ended badly, or was not ready in time, and is not started again.",
+        "`baudbot logs NAME` shows its last words and `baudbot why NAME` the whole story; mend it, then `baudbot start NAME`.",
+    ),
+    entry(
+        "run::survivors",
+        "Processes outlived KILL, or may not be signalled.",
+        "End them as their user or as root; one in state D waits for a device or a file server.",
+    ),
+    entry(
+        "run::unknown_name",
+        "No service or group has this name.",
+        "`baudbot status` lists the names.",
+    ),
+];
