@@ -32,7 +32,7 @@ const SUPERVISION: [&str; 8] = [
 ];
 
 /// Of no consequence to what runs.
-const NO_CHANGE: [&str; 2] = ["name", "description"];
+const NO_CHANGE: [&str; 3] = ["name", "description", "missing"];
 
 impl Change {
     /// Compares two declarations.
@@ -86,6 +86,15 @@ impl Change {
 /// run. The rest stays what it was: the fields that made the process; the probe, unless `is_ready`;
 /// and the environment's base, so that a restart by policy sees the same as the first start did.
 pub fn take_over(old: &Service, new: &Service, is_ready: bool) -> Service {
+    if !new.missing.is_empty() {
+        // It is not known whole; who needs whom is.
+        return Service {
+            description: new.description.clone(),
+            groups: new.groups.clone(),
+            depends_on: new.depends_on.clone(),
+            ..old.clone()
+        };
+    }
     let ready = if is_ready { &new.ready } else { &old.ready };
     // Nobody keeps a service that is skipped; who is not asked about is not stopped by the way.
     let when = if new.is_skipped() {

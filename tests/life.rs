@@ -160,12 +160,12 @@ fn a_stage_of_the_start_that_fails_is_named() {
     scene.run(["up"]).code(5);
     let reason = |name: &str| scene.service(name)["reason"].as_str().unwrap().to_owned();
     assert!(
-        reason("a").contains("changing directory"),
+        reason("a").contains("missing does not exist"),
         "{}",
         reason("a")
     );
     assert!(
-        reason("b").contains("finding the executable"),
+        reason("b").contains("the executable `./text`: permission denied"),
         "{}",
         reason("b")
     );

@@ -122,6 +122,7 @@ pub(super) async fn bring_up(
 ) -> Result<ExitCode, Failure> {
     let begun = Instant::now();
     let (project, request) = request(call, order, selection)?;
+    let lacking = lacking(&request);
     let (reply, notices) = session::order(call, &project, &request).await?;
     call.note(&plan::changes(&reply.plan, &call.err));
     if waiting.no_wait {
@@ -133,7 +134,15 @@ pub(super) async fn bring_up(
     let mut following = Following::new(order, &reply);
     let ended = follow(call, &mut following, &reply, notices, waiting.timeout).await?;
     match ended {
-        Ended::Settled => Ok(report(call, &project, &following, &reply, begun)),
+        Ended::Settled => {
+            let exit = report(call, &project, &following, &reply, begun);
+            let is_kept = |name| reply.targets.contains(name);
+            // What runs goes on, but not as the manifest would have it.
+            if exit == ExitCode::Done && lacking.iter().any(is_kept) {
+                return Ok(ExitCode::Blocked);
+            }
+            Ok(exit)
+        }
         Ended::SupervisorLeft => Err(Failure::new(
             code!("cli::supervisor_left"),
             ExitCode::Failed,
@@ -159,6 +168,18 @@ pub(super) async fn bring_up(
             Ok(ExitCode::Interrupted)
         }
     }
+}
+
+/// The services that could not be started as the manifest is resolved here.
+fn lacking(request: &OrderRequest) -> Vec<ServiceName> {
+    let services = request
+        .manifest
+        .iter()
+        .flat_map(|one| one.services.values());
+    services
+        .filter(|service| !service.missing.is_empty() && !service.is_skipped())
+        .map(|service| service.name.clone())
+        .collect()
 }
 
 /// Says what the order came to; of what failed, the last lines of its log.

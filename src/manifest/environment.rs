@@ -34,27 +34,42 @@ pub enum EnvironmentError {
     },
 }
 
+impl EnvironmentError {
+    /// The file.
+    pub fn path(&self) -> &std::path::Path {
+        match self {
+            Self::Missing { path }
+            | Self::Unreadable { path, .. }
+            | Self::Malformed { path, .. } => path,
+        }
+    }
+}
+
 /// Lays the layers over one another: `base`, `inherited`, `files`, `set`; then `unset` removes.
 /// `read` gives the variables of one file, `None` when it does not exist.
 ///
 /// # Errors
-/// What `read` says, and [`EnvironmentError::Missing`] for a required file that does not exist.
+/// What `read` says, and [`EnvironmentError::Missing`] for a required file that does not exist: of
+/// all files at once.
 pub fn build(
     environment: &Environment,
     read: impl Fn(&EnvFile) -> Result<Option<Vec<(String, String)>>, EnvironmentError>,
-) -> Result<BTreeMap<String, String>, EnvironmentError> {
+) -> Result<BTreeMap<String, String>, Vec<EnvironmentError>> {
     let mut built = environment.base.clone();
     built.extend(environment.inherited.clone());
+    let mut errors = Vec::new();
     for file in &environment.files {
-        match read(file)? {
-            Some(variables) => built.extend(variables),
-            None if file.required => {
-                return Err(EnvironmentError::Missing {
-                    path: file.path.clone(),
-                });
-            }
-            None => {}
+        match read(file) {
+            Ok(Some(variables)) => built.extend(variables),
+            Ok(None) if file.required => errors.push(EnvironmentError::Missing {
+                path: file.path.clone(),
+            }),
+            Ok(None) => {}
+            Err(error) => errors.push(error),
         }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
     }
     built.extend(environment.set.clone());
     for name in &environment.unset {

@@ -101,6 +101,10 @@ pub struct Service {
     pub cleanup: Cleanup,
     /// The bounds of its log.
     pub log: Log,
+    /// What of the things that it names was missing when the manifest was resolved (a variable, an
+    /// env file), in words without values. While something is, it cannot be started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
 }
 
 impl Service {

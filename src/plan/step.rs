@@ -6,7 +6,7 @@ use crate::change::Change;
 use crate::graph::Graph;
 use crate::id::ServiceName;
 use crate::machine::{Goal, StateWord};
-use crate::manifest::model::Manifest;
+use crate::manifest::model::{Manifest, Service};
 use crate::plan::{Action, Observed, ObservedService, Step, may_be_stopped, quoted_list};
 
 pub(super) fn up_step(
@@ -24,6 +24,9 @@ pub(super) fn up_step(
     let Some(held) = held else {
         return new_step(name, selected, graph, "new");
     };
+    if let Some(step) = cannot_start_anew(declared, held) {
+        return step;
+    }
     let change = Change::between(&held.service, declared);
     let changed = || format!("changed: {}", list(change.fields()));
     let needs_restart = change.needs_restart(held.state == StateWord::Ready);
@@ -88,6 +91,9 @@ pub(super) fn restart_step(
         return skip_step(name, why, held);
     }
     if selected.contains(name) {
+        if let Some(step) = held.and_then(|held| cannot_start_anew(declared, held)) {
+            return step;
+        }
         let action = if has_run {
             Action::Restart
         } else {
@@ -171,6 +177,20 @@ fn is_there(held: &ObservedService) -> bool {
             | StateWord::Stopping
             | StateWord::Failed => false,
         }
+}
+
+/// What runs is not given up for a run that could not be started.
+fn cannot_start_anew(declared: &Service, held: &ObservedService) -> Option<Step> {
+    let runs = matches!(held.state, StateWord::Ready | StateWord::Starting);
+    let is_kept = runs && held.goal == Goal::Up && !declared.missing.is_empty();
+    is_kept.then(|| Step {
+        action: Action::Keep,
+        service: declared.name.clone(),
+        reason: format!(
+            "goes on as it is, it could not be started anew: {}",
+            declared.missing.join("; ")
+        ),
+    })
 }
 
 /// What is not to run here is stopped, if it runs or is about to.

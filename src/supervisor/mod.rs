@@ -18,6 +18,7 @@ mod input;
 mod log_writer;
 mod orders;
 mod output;
+mod preflight;
 mod probes;
 mod recover;
 mod report;

@@ -14,7 +14,6 @@ use super::output::{Drainer, Output};
 use super::runs::LiveRun;
 use crate::id::{RunId, ServiceName};
 use crate::machine::{Ended, RunEvent, StartFailure};
-use crate::manifest::load;
 use crate::manifest::model::{Exit, Kind, Service, Signal};
 use crate::sys::identity::{self, Identity, PidFd};
 use crate::sys::process::{self, Command, Launch};
@@ -61,7 +60,7 @@ pub(super) fn ended(exit: Option<identity::Exit>) -> Ended {
 impl Supervisor {
     /// Begins a run. What fails at once is the answer; the rest comes as events.
     pub(super) fn start(&mut self, id: RunId, service: &Arc<Service>) -> Result<(), StartFailure> {
-        let environment = self.environment(service)?;
+        let environment = self.preflight(service)?;
         let mut run = LiveRun::new(Arc::clone(service), environment);
         run.sessions = self.own_sessions(service);
         match &service.kind {
@@ -71,22 +70,6 @@ impl Supervisor {
         // Nothing has been read of it yet: this task has not let go of the thread.
         self.watch_log(id);
         Ok(())
-    }
-
-    fn environment(
-        &self,
-        service: &Service,
-    ) -> Result<std::collections::BTreeMap<String, String>, StartFailure> {
-        let mut environment = load::environment(&service.env)
-            .map_err(|error| failure("reading the environment", &error, true))?;
-        // A plain `tmux` inside the service reaches the project's own server.
-        if self.tmux().is_private() {
-            let directory = self.project.tmux_tmpdir().to_string_lossy().into_owned();
-            environment.insert("TMUX_TMPDIR".into(), directory);
-        }
-        environment.insert("BAUDBOT_PROJECT".into(), self.project.name().to_string());
-        environment.insert("BAUDBOT_SERVICE".into(), service.name.to_string());
-        Ok(environment)
     }
 
     /// The pumps of a service's output; they go on from one run to the next.

@@ -94,6 +94,14 @@ fn refused(path: &Path, what: &str) -> io::Error {
     )
 }
 
+/// Whether we may enter the directory at `path`.
+///
+/// # Errors
+/// As `access(2)`.
+pub fn may_enter(path: &Path) -> io::Result<()> {
+    nix::unistd::eaccess(path, nix::unistd::AccessFlags::X_OK).map_err(io::Error::from)
+}
+
 /// Listens on a unix socket at `path`, rights 0600, in place of whatever socket lay there: whoever
 /// calls holds the lock, so that one can only be stale. The path may be longer than the 107 bytes
 /// of a socket address (`unix(7)`).

@@ -188,7 +188,8 @@ pub fn parse_report(report: &[u8]) -> Result<(), StartError> {
 }
 
 /// The kernel's words for an error number, as the messages of this program write them.
-fn errno_text(errno: i32) -> String {
+/// An error number in the words of the system: "no such file or directory".
+pub fn errno_text(errno: i32) -> String {
     let text = io::Error::from_raw_os_error(errno).to_string();
     let words = text.split(" (os error").next().unwrap_or(&text);
     let mut characters = words.chars();

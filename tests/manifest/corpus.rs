@@ -40,11 +40,6 @@ const RULES_NO_SCHEMA_CAN_SAY: &[&str] = &[
     "include_not_found",
     "include_cycle",
     "not_a_file",
-    "missing_env_file",
-    "bad_env_file",
-    "unset_variable",
-    "required_variable",
-    "unset_inherited",
     // The inside of texts.
     "bad_expansion",
     "no_exports",
@@ -144,8 +139,23 @@ fn good_manifests_are_good_by_parser_and_schema() {
 
 #[test]
 fn bad_manifests_are_told_what_is_wrong_and_where() {
+    expect_what_they_say("bad", |loaded| loaded.manifest.is_none());
+}
+
+#[test]
+fn what_the_host_lacks_is_told_and_keeps_only_those_from_starting_that_need_it() {
+    expect_what_they_say("lacking", |loaded| {
+        let services = |loaded: &Loaded| loaded.manifest.clone().map(|one| one.services);
+        services(loaded).is_some_and(|all| all.values().all(|one| !one.missing.is_empty()))
+    });
+    for file in corpus("lacking") {
+        assert!(is_valid_by_schema(&file), "{} by schema", file.display());
+    }
+}
+
+fn expect_what_they_say(kind: &str, is_as_it_should: impl Fn(&Loaded) -> bool) {
     let mut wrong = Vec::new();
-    for file in corpus("bad") {
+    for file in corpus(kind) {
         let text = std::fs::read_to_string(&file).unwrap();
         let expected: Vec<&str> = text
             .lines()
@@ -155,7 +165,7 @@ fn bad_manifests_are_told_what_is_wrong_and_where() {
             .split(", ")
             .collect();
         let loaded = scene::load(&file);
-        assert!(loaded.manifest.is_none(), "{}", file.display());
+        assert!(is_as_it_should(&loaded), "{}", file.display());
         let found = found(&loaded, &file);
         if found != expected {
             wrong.push(format!(

@@ -53,6 +53,7 @@ pub(crate) fn process(text: &str) -> Service {
             max_size: 10 << 20,
             keep: 5,
         },
+        missing: Vec::new(),
     }
 }
 

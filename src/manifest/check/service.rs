@@ -9,7 +9,7 @@ use super::text::Texts;
 use super::world::{Declared, World, kind_of, memberships};
 use super::{Document, cleanup, when};
 use crate::id::ServiceName;
-use crate::manifest::diagnostic::Diagnostic;
+use crate::manifest::diagnostic::{Diagnostic, Severity};
 use crate::manifest::field::{Field, Spanned};
 use crate::manifest::model::{
     Cleanup, Command, Dependency, Exit, Kind, Log, Policy, Restart, Service, Signal, Stop,
@@ -28,8 +28,19 @@ pub(super) fn resolve(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Service {
     let mut found = Vec::new();
-    let service = resolved(world, declared, &mut found);
-    found.retain(|one| !(service.is_skipped() && when::is_circumstance(one)));
+    let mut service = resolved(world, declared, &mut found);
+    let is_skipped = service.is_skipped();
+    found.retain(|one| !(is_skipped && when::is_circumstance(one)));
+    for one in &mut found {
+        // What the host lacks is no mistake of the text: it keeps this service from starting, and
+        // nothing else.
+        if when::is_circumstance(one) {
+            one.severity = Severity::Warning;
+            if !service.missing.contains(&one.message) {
+                service.missing.push(one.message.clone());
+            }
+        }
+    }
     diagnostics.append(&mut found);
     service
 }
@@ -106,6 +117,7 @@ fn resolved(
         log: log(raw, &defaults, &mut values),
         env: resolved.environment.clone(),
         kind,
+        missing: Vec::new(),
     }
 }
 

@@ -13,16 +13,18 @@ use crate::manifest::field::{Field, Spanned};
 use crate::manifest::model::When;
 use crate::manifest::raw::{self, OneOrMany};
 
-/// Mistakes that lie in the circumstances and not in the text. A service that is not to run here
-/// does without what it would need.
+/// What lies in the circumstances and not in the text. A service that is skipped does without what
+/// it would need; any other cannot be started as long as it is so.
 const CIRCUMSTANCES: &[&str] = &[
     "unset_variable",
     "required_variable",
     "unset_inherited",
     "missing_env_file",
+    "bad_env_file",
+    "unreadable_env_file",
 ];
 
-/// Whether a service that is skipped may have this mistake.
+/// Whether this lies in the circumstances.
 pub(super) fn is_circumstance(diagnostic: &Diagnostic) -> bool {
     CIRCUMSTANCES.contains(&diagnostic.code)
 }

@@ -63,10 +63,10 @@ pub(super) fn read_text(path: &Path) -> Result<String, ReadError> {
 /// its next run sees.
 ///
 /// # Errors
-/// A file that is missing though required, unreadable or malformed; the message names it.
+/// Each file that is missing though required, unreadable or malformed; the message names it.
 pub fn environment(
     environment: &Environment,
-) -> Result<BTreeMap<String, String>, EnvironmentError> {
+) -> Result<BTreeMap<String, String>, Vec<EnvironmentError>> {
     environment::build(environment, |file| read_env_file(&file.path))
 }
 

@@ -1,0 +1,130 @@
+//! What a service needs before it is started: all of it is looked at, and all that is missing is
+//! told at once.
+//!
+//! A service that lacks something is blocked: trying again would find the same until somebody mends
+//! it, so nothing is spawned and nothing is retried. The next `up` or `restart` looks again. What
+//! can change between this look and the exec is told by the start itself, in its own words.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::Supervisor;
+use crate::machine::StartFailure;
+use crate::manifest::load;
+use crate::manifest::model::{Kind, Service};
+use crate::sys::process::resolve_executable;
+use crate::sys::start_error::{Stage, StartError};
+
+/// What a blocked start is said to have been doing.
+const STAGE: &str = "cannot start";
+
+impl Supervisor {
+    /// The environment of a service that lacks nothing.
+    pub(super) fn preflight(
+        &self,
+        service: &Service,
+    ) -> Result<BTreeMap<String, String>, StartFailure> {
+        let mut reasons = service.missing.clone();
+        let environment = self.environment(service);
+        if let Err(errors) = &environment {
+            // What the order found missing is told already.
+            let is_told = |path: &Path| {
+                let path = path.to_string_lossy();
+                service.missing.iter().any(|told| told.contains(&*path))
+            };
+            let news = errors.iter().filter(|error| !is_told(error.path()));
+            reasons.extend(news.map(ToString::to_string));
+        }
+        match look_into(&service.working_dir) {
+            Err(reason) => reasons.push(reason),
+            // Where programs are looked for is known only with the whole environment.
+            Ok(()) => {
+                if let Ok(environment) = &environment {
+                    reasons.extend(programs(service, environment));
+                }
+            }
+        }
+        if let (Ok(environment), true) = (environment, reasons.is_empty()) {
+            return Ok(environment);
+        }
+        Err(StartFailure {
+            stage: STAGE.into(),
+            message: reasons.join("; "),
+            is_blocked: true,
+        })
+    }
+
+    /// All layers of a service's environment, its env files as they are now.
+    fn environment(
+        &self,
+        service: &Service,
+    ) -> Result<BTreeMap<String, String>, Vec<crate::manifest::environment::EnvironmentError>> {
+        let mut environment = load::environment(&service.env)?;
+        // A plain `tmux` inside the service reaches the project's own server.
+        if self.tmux().is_private() {
+            let directory = self.project.tmux_tmpdir().to_string_lossy().into_owned();
+            environment.insert("TMUX_TMPDIR".into(), directory);
+        }
+        environment.insert("BAUDBOT_PROJECT".into(), self.project.name().to_string());
+        environment.insert("BAUDBOT_SERVICE".into(), service.name.to_string());
+        Ok(environment)
+    }
+}
+
+/// Whether one could work in this directory.
+fn look_into(directory: &Path) -> Result<(), String> {
+    let shown = directory.display();
+    match std::fs::metadata(directory) {
+        Ok(found) if found.is_dir() => {
+            crate::sys::directory::may_enter(directory).map_err(|error| {
+                format!(
+                    "the working directory {shown} cannot be entered: {}",
+                    words(&error)
+                )
+            })
+        }
+        Ok(_) => Err(format!("the working directory {shown} is not a directory")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(format!("the working directory {shown} does not exist"))
+        }
+        Err(error) => Err(format!(
+            "the working directory {shown} cannot be looked at: {}",
+            words(&error)
+        )),
+    }
+}
+
+/// The programs that are not found.
+fn programs(service: &Service, environment: &BTreeMap<String, String>) -> Vec<String> {
+    let argv = service.command.argv();
+    let path = environment.get("PATH").map(String::as_str);
+    let mut missing = Vec::new();
+    if let Err(error) = resolve_executable(&argv[0], path, &service.working_dir) {
+        missing.push(program(&error));
+    }
+    if matches!(service.kind, Kind::Tmux { .. }) {
+        let path = std::env::var("PATH").ok();
+        if resolve_executable("tmux", path.as_deref(), Path::new("/")).is_err() {
+            missing.push("tmux is not installed, or not in the PATH of the supervisor".into());
+        }
+    }
+    missing
+}
+
+fn program(error: &StartError) -> String {
+    match &error.stage {
+        Stage::FindExecutable(word) if word.contains('/') => {
+            format!("the executable `{word}`: {}", error.message())
+        }
+        Stage::FindExecutable(word) => format!("the executable `{word}` is {}", error.message()),
+        _ => error.to_string(),
+    }
+}
+
+/// An error in the words of the system, without its number.
+fn words(error: &std::io::Error) -> String {
+    match error.raw_os_error() {
+        Some(number) => crate::sys::start_error::errno_text(number),
+        None => error.to_string(),
+    }
+}
