@@ -7,6 +7,7 @@ pub mod control;
 pub mod cycle;
 pub mod exit;
 pub mod graph;
+pub mod guardian;
 pub mod id;
 pub mod layers;
 pub mod log_format;

@@ -2,12 +2,20 @@
 
 use std::process::ExitCode;
 
+use baudbot::guardian;
+use baudbot::sys::pane::PANE_COMMAND;
+
 fn main() -> ExitCode {
-    let mut arguments = std::env::args_os();
-    // The first process of a tmux pane is this program; it is to become the service's command with
-    // as little as possible in between.
-    if arguments.nth(1).is_some_and(|word| word == "__pane") {
-        return baudbot::sys::pane::main(&arguments.next().unwrap_or_default());
+    let mut arguments = std::env::args_os().skip(1);
+    // Two hidden commands do without the command line's parser. The first process of a tmux pane is
+    // this program; it is to become the service's command with as little as possible in between. And
+    // a guardian is to be small.
+    match arguments.next() {
+        Some(word) if word == PANE_COMMAND => {
+            return baudbot::sys::pane::main(&arguments.next().unwrap_or_default());
+        }
+        Some(word) if word == guardian::COMMAND => return guardian::main(arguments),
+        Some(_) | None => {}
     }
     ExitCode::from(baudbot::cli::run(std::env::args_os()).number())
 }

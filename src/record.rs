@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ProjectName, RunId, ServiceName};
-use crate::manifest::model::{Manifest, TmuxServer};
+use crate::manifest::model::{Exit, Manifest, TmuxServer};
 
 /// The version that this program writes. It reads this one only: there is no older one.
 pub const VERSION: u32 = 1;
@@ -203,9 +203,96 @@ impl Line {
     }
 }
 
+/// How large the guardian's notes about orphans may become, in bytes: some thousand lines.
+pub const ORPHANS_KEPT: u64 = 256 << 10;
+
+/// How a process ended that a dead supervisor's services had orphaned: one line of the guardian's
+/// notes, for the supervisor that took the service over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrphanExit {
+    /// Its process id.
+    pub pid: i32,
+    /// Clock ticks between boot and its start.
+    pub start_time: u64,
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+    /// How it ended.
+    pub status: Exit,
+}
+
+impl OrphanExit {
+    /// The line as it stands in the file, line feed included.
+    pub fn text(&self) -> String {
+        let mut text = serde_json::to_string(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    /// What the notes tell of `process`, if anything. A line that cannot be read tells nothing.
+    pub fn find(notes: &str, process: &RecordedProcess) -> Option<Exit> {
+        notes
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .find(|one: &Self| {
+                one.pid == process.pid
+                    && one.start_time == process.start_time
+                    && one.boot_id == process.boot_id
+            })
+            .map(|one| one.status)
+    }
+}
+
+/// The last whole lines of a text, no more than `limit` bytes of them.
+pub fn newest_lines(text: &[u8], limit: u64) -> &[u8] {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let Some(start) = text.len().checked_sub(limit).filter(|start| *start > 0) else {
+        return text;
+    };
+    // Where the line before ends; what begins there is whole.
+    match text[start - 1..].iter().position(|byte| *byte == b'\n') {
+        Some(end) => &text[start + end..],
+        None => &[],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_guardian_s_notes_tell_of_one_process_and_no_other() {
+        let process = |pid, start_time| RecordedProcess {
+            pid,
+            start_time,
+            boot_id: "b".into(),
+        };
+        let note = |pid, start_time, code| {
+            OrphanExit {
+                pid,
+                start_time,
+                boot_id: "b".into(),
+                status: Exit::Code(code),
+            }
+            .text()
+        };
+        let notes = format!("{}garbage\n{}", note(7, 1, 3), note(7, 2, 4));
+        let find = |pid, start_time| OrphanExit::find(&notes, &process(pid, start_time));
+        assert_eq!(find(7, 1), Some(Exit::Code(3)));
+        assert_eq!(find(7, 2), Some(Exit::Code(4)));
+        assert_eq!(find(7, 3), None);
+        assert_eq!(find(8, 1), None);
+    }
+
+    #[test]
+    fn only_whole_lines_are_kept() {
+        let text = b"one\ntwo\nthree\n";
+        let kept = |limit| std::str::from_utf8(newest_lines(text, limit)).unwrap();
+        assert_eq!(kept(100), "one\ntwo\nthree\n");
+        assert_eq!(kept(10), "two\nthree\n");
+        assert_eq!(kept(9), "three\n");
+        assert_eq!(kept(6), "three\n");
+        assert_eq!(kept(5), "");
+    }
 
     fn started(run: u64) -> StartedRun {
         StartedRun {

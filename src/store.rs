@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalogue::Code;
 use crate::code;
 use crate::id::{ProjectName, ServiceName};
-use crate::record::{Ledger, LedgerError, Line};
+use crate::record::{Ledger, LedgerError, Line, RecordedProcess};
 
 /// The longest path that a unix socket may have, from `unix(7)`: 108 bytes with the closing zero.
 const LONGEST_SOCKET_PATH: usize = 107;
@@ -258,6 +258,16 @@ impl Project {
         self.runtime_dir.join("gates")
     }
 
+    /// The guardian's notes about how orphans ended: [`OrphanExit`](crate::record::OrphanExit).
+    pub fn orphans_file(&self) -> PathBuf {
+        self.runtime_dir.join("orphans.jsonl")
+    }
+
+    /// The path of the program that the guardian is to become when the supervisor hands over.
+    pub fn hand_over_file(&self) -> PathBuf {
+        self.runtime_dir.join("hand-over")
+    }
+
     /// The directory of the services' logs.
     pub fn log_dir(&self) -> PathBuf {
         self.state_dir.join("logs")
@@ -325,7 +335,7 @@ impl Project {
     ///
     /// # Errors
     /// What goes wrong with the lock file.
-    pub fn lock(&self) -> Result<Option<Lock>, StoreError> {
+    pub fn lock(&self, guardian: Option<RecordedProcess>) -> Result<Option<Lock>, StoreError> {
         let path = self.lock_file();
         let file = OpenOptions::new()
             .read(true)
@@ -343,6 +353,7 @@ impl Project {
         let holder = LockHolder {
             pid: std::process::id().cast_signed(),
             runtime_dir: self.runtime_dir.clone(),
+            guardian,
         };
         let text = serde_json::to_string(&holder).unwrap_or_default();
         let write = |file: &mut File| {
@@ -399,6 +410,8 @@ impl Project {
         let _ = fs::remove_file(self.control_socket());
         let _ = fs::remove_dir_all(self.fifo_dir());
         let _ = fs::remove_dir_all(self.gate_dir());
+        let _ = fs::remove_file(self.orphans_file());
+        let _ = fs::remove_file(self.hand_over_file());
         if let Some(directory) = self.tmux_socket().parent() {
             let _ = fs::remove_dir_all(directory);
         }
@@ -451,6 +464,9 @@ pub struct LockHolder {
     pub pid: i32,
     /// The runtime directory that it uses.
     pub runtime_dir: PathBuf,
+    /// Who brings it back.
+    #[serde(default)]
+    pub guardian: Option<RecordedProcess>,
 }
 
 /// The project's lock, held.
@@ -556,14 +572,14 @@ mod tests {
         let project = Project::at(name(), scratch.path().join("s"), scratch.path().join("r"));
         project.create_directories().unwrap();
         assert_eq!(project.lock_holder(), None);
-        let lock = project.lock().unwrap().expect("the lock is free");
+        let lock = project.lock(None).unwrap().expect("the lock is free");
         assert_eq!(project.where_it_answers(), None, "nobody listens yet");
-        assert!(project.lock().unwrap().is_none());
+        assert!(project.lock(None).unwrap().is_none());
         let holder = project.lock_holder().expect("the lock is held");
         assert_eq!(holder.runtime_dir, project.runtime_dir());
         lock.release();
         assert_eq!(project.lock_holder(), None);
-        assert!(project.lock().unwrap().is_some());
+        assert!(project.lock(None).unwrap().is_some());
     }
 
     #[test]

@@ -186,7 +186,7 @@ pub(super) async fn follow(
     mut notices: Notices,
     timeout: Option<Duration>,
 ) -> Result<Ended, Failure> {
-    let supervisor = reply.status.supervisor.as_ref().and_then(session::identity);
+    let supervisor = reply.status.supervisor.as_ref().map(session::identities);
     // From here on, before anything is shown: whoever sees a line may press Ctrl-C.
     let mut interrupted = interrupts()?;
     let mut progress = begin(call, following, reply);

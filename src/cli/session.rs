@@ -58,17 +58,22 @@ pub(super) async fn order(
     }
 }
 
-/// The process of the supervisor that answered.
-pub(super) fn identity(status: &SupervisorStatus) -> Option<Identity> {
-    // Without it nobody can be waited for, and nobody is.
-    Identity::of(status.pid).ok().flatten()
+/// The process of the supervisor that answered, and that of its guardian.
+pub(super) fn identities(status: &SupervisorStatus) -> Vec<Identity> {
+    // Without them nobody can be waited for, and nobody is.
+    std::iter::once(status.pid)
+        .chain(status.guardian_pid)
+        .filter_map(|pid| Identity::of(pid).ok().flatten())
+        .collect()
 }
 
-/// Waits until the process of a supervisor that has said its last word is over, so that "nothing is
-/// left" is true of it too.
-pub(super) async fn wait_for_end(supervisor: &Identity) {
-    if let Ok(Some(handle)) = PidFd::open_verified(supervisor) {
-        let _ = tokio::time::timeout(LEAVING_TIMEOUT, until_over(handle)).await;
+/// Waits until the processes of a supervisor that has said its last word are over, so that "nothing
+/// is left" is true of them too.
+pub(super) async fn wait_for_end(supervisor: &[Identity]) {
+    for process in supervisor {
+        if let Ok(Some(handle)) = PidFd::open_verified(process) {
+            let _ = tokio::time::timeout(LEAVING_TIMEOUT, until_over(handle)).await;
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! `baudbot supervise`: what the other commands start in the background. Not for people.
+//! `baudbot supervise`: what a guardian starts in the background. Not for people.
 
 use std::path::PathBuf;
 use std::process;
@@ -17,10 +17,13 @@ pub(super) struct Arguments {
     state_dir: PathBuf,
     #[arg(long)]
     runtime_dir: PathBuf,
+    /// The process that starts it again when it crashes
+    #[arg(long)]
+    guardian: Option<i32>,
 }
 
 /// Runs the supervisor and ends the process with its exit code.
 pub(super) fn run(arguments: Arguments) -> ! {
     let project = Project::at(arguments.name, arguments.state_dir, arguments.runtime_dir);
-    process::exit(supervisor::supervise(project).number().into())
+    process::exit(supervisor::supervise(project, arguments.guardian).into())
 }

@@ -178,12 +178,9 @@ async fn start(project: &Project, note: &mut impl FnMut(&str)) -> Result<Started
     let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
     let mut command = std::process::Command::new(program);
     command
-        .arg("supervise")
-        .arg("--name")
+        .arg(crate::guardian::COMMAND)
         .arg(project.name().as_str())
-        .arg("--state-dir")
         .arg(project.state_dir())
-        .arg("--runtime-dir")
         .arg(project.runtime_dir())
         .current_dir("/")
         .env_clear()

@@ -3,19 +3,22 @@
 use super::{Supervisor, SupervisorError};
 use crate::control::handshake::Word;
 use crate::exit::ExitCode;
+use crate::guardian::COULD_NOT_BEGIN;
 use crate::store::Project;
 
 /// Runs the project's supervisor until the project is down. It detaches from whoever started it:
 /// a session of its own, no terminal, no inherited descriptors but its log; see
 /// [`handshake`](crate::control::handshake) for what it says before that.
-pub fn supervise(project: Project) -> ExitCode {
+///
+/// Returns the code to exit with: that of the table, or one that only a guardian understands.
+pub fn supervise(project: Project, guardian: Option<i32>) -> u8 {
     if let Err(error) = crate::sys::detach::detach() {
         Word::Failed {
             message: error.to_string(),
             help: None,
         }
         .say();
-        return ExitCode::Failed;
+        return COULD_NOT_BEGIN;
     }
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -28,26 +31,26 @@ pub fn supervise(project: Project) -> ExitCode {
                 help: None,
             }
             .say();
-            return ExitCode::Failed;
+            return COULD_NOT_BEGIN;
         }
     };
-    runtime.block_on(run(project))
+    runtime.block_on(run(project, guardian))
 }
 
-async fn run(project: Project) -> ExitCode {
+async fn run(project: Project, guardian: Option<i32>) -> u8 {
     let mut note = |text: &str| Word::Note(text.to_owned()).say();
-    let begun = Supervisor::begin(project, &mut note).await;
+    let begun = Supervisor::begin(project, guardian, &mut note).await;
     let (mut supervisor, mut sources, door) = match begun {
         Ok(begun) => begun,
         Err(SupervisorError::Locked { .. }) => {
             Word::Locked.say();
-            return ExitCode::Done;
+            return ExitCode::Done.number();
         }
         Err(error) => {
             let help = error.help();
             let message = super::starting::failure("", &error, false).message;
             Word::Failed { message, help }.say();
-            return ExitCode::Failed;
+            return COULD_NOT_BEGIN;
         }
     };
     Word::Ready.say();
@@ -57,8 +60,8 @@ async fn run(project: Project) -> ExitCode {
     supervisor.turn(&mut sources, |_| ()).await;
     let proof = supervisor.leave(door).await;
     if proof.is_clean() {
-        ExitCode::Done
+        ExitCode::Done.number()
     } else {
-        ExitCode::Failed
+        ExitCode::Failed.number()
     }
 }

@@ -25,6 +25,7 @@ use super::starting::until_handle_over;
 use crate::id::{RunId, ServiceName};
 use crate::machine::{RunEvent, Survivor};
 use crate::sys::census::{Roots, Why};
+use crate::sys::guardian::ourselves;
 use crate::sys::identity::Identity;
 use crate::sys::sweep::{self, Limits, Present};
 
@@ -273,7 +274,7 @@ pub(super) async fn end_sessions(sessions: &Arc<Sessions>) -> Result<(), String>
         return Ok(());
     }
     let roots = Roots {
-        spared: vec![std::process::id().cast_signed()],
+        spared: ourselves(),
         ..Roots::default()
     };
     let ending = Ending {

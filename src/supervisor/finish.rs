@@ -11,6 +11,7 @@ use crate::id::GroupName;
 use crate::machine::Survivor;
 use crate::manifest::model::{Cleanup, Group};
 use crate::sys::census::{Owner, Roots};
+use crate::sys::guardian::ourselves;
 
 /// Ends the sessions of groups, the tmux server and whatever carries the project's mark.
 pub(super) async fn finish(supervisor: &mut Supervisor) -> Proof {
@@ -30,14 +31,13 @@ pub(super) async fn finish(supervisor: &mut Supervisor) -> Proof {
         let ended = sweep_group(&sessions, supervisor.spared()).await;
         record_end(&mut proof, &group.name, &sessions, ended);
     }
-    let me = std::process::id().cast_signed();
     let server = supervisor.private_tmux.pid();
     let roots = Roots {
         owner: supervisor
             .nesting
             .map(|_| Owner::Project(supervisor.project_id)),
-        orphans_of: Some(me),
-        spared: std::iter::once(me).chain(server).collect(),
+        orphans_of: ourselves(),
+        spared: supervisor.spared(),
         ..Roots::default()
     };
     let ending = Ending {
@@ -53,7 +53,7 @@ pub(super) async fn finish(supervisor: &mut Supervisor) -> Proof {
     }
     // Panes that the server still had have lost it now; and the server itself must be gone.
     let survivors = force(Roots {
-        spared: vec![me],
+        spared: ourselves(),
         ..roots
     })
     .await;

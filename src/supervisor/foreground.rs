@@ -42,7 +42,7 @@ pub async fn run_in_foreground(
     order: &OrderRequest,
     foreground: &mut impl Foreground,
 ) -> Result<Proof, ForegroundError> {
-    let begun = Supervisor::begin(project, &mut |text: &str| foreground.note(text)).await;
+    let begun = Supervisor::begin(project, None, &mut |text: &str| foreground.note(text)).await;
     let (mut supervisor, mut sources, door) = begun?;
     match supervisor.order(order) {
         Ok(reply) => supervisor.sweep_skipped(&reply.targets),

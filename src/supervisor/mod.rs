@@ -40,6 +40,8 @@ use crate::machine::{self, Effect, Event, RunEvent};
 use crate::manifest::model::Manifest;
 use crate::record::{Ledger, Line};
 use crate::store::{LedgerWriter, Lock, Project, StoreError};
+use crate::sys::guardian;
+use crate::sys::identity::Identity;
 use crate::sys::mark::{Mark, Nesting, ProjectId};
 use clock::Clock;
 use input::{Input, Outbox};
@@ -154,10 +156,12 @@ impl Supervisor {
     /// Takes the lock, ends what an earlier supervisor left, and answers on the control socket.
     async fn begin(
         project: Project,
+        guardian: Option<i32>,
         note: &mut dyn FnMut(&str),
     ) -> Result<(Self, Sources, Door), SupervisorError> {
         project.create_directories()?;
-        let Some(lock) = project.lock()? else {
+        let guardian = guardian::set_guardian(guardian).map_err(system("look at our parent"))?;
+        let Some(lock) = project.lock(guardian.as_ref().map(runs::recorded))? else {
             return Err(SupervisorError::Locked {
                 pid: project.lock_holder().map_or(0, |holder| holder.pid),
             });
@@ -180,6 +184,10 @@ impl Supervisor {
             interrupt: listen(SignalKind::interrupt())?,
             hangup: listen(SignalKind::hangup())?,
         };
+        guardian::let_stop_signals_in().map_err(system("unblock signals"))?;
+        if let Some(guardian) = guardian {
+            tokio::spawn(watch_guardian(guardian));
+        }
 
         let found = project.read_ledger()?;
         let recovered = recover::recover(&project, project_id, nesting, &found, note).await;
@@ -369,6 +377,14 @@ impl Supervisor {
         let _ = tokio::time::timeout(LEAVING_TAKES_AT_MOST, door.server).await;
         proof
     }
+}
+
+/// Learns of the guardian's end. Nobody brings this supervisor back from then on, as `status` tells;
+/// a service manager's supervisor is in the same place.
+async fn watch_guardian(guardian: Identity) {
+    starting::until_over(&guardian).await;
+    guardian::forget_guardian();
+    eprintln!("the guardian {} has ended", guardian.pid);
 }
 
 /// How long a supervisor that nobody gives an order stays.

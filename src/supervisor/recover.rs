@@ -19,6 +19,7 @@ use crate::id::ServiceName;
 use crate::record::{Ledger, StartedRun};
 use crate::store::Project;
 use crate::sys::census::{Owner, Roots};
+use crate::sys::guardian::ourselves;
 use crate::sys::identity::boot_id;
 use crate::sys::mark::{Mark, Nesting, ProjectId};
 
@@ -36,9 +37,7 @@ pub(super) async fn recover(
         None,
     );
     private.find().await;
-    let spared: Vec<i32> = std::iter::once(std::process::id().cast_signed())
-        .chain(private.pid())
-        .collect();
+    let spared: Vec<i32> = ourselves().into_iter().chain(private.pid()).collect();
     let boot = boot_id().unwrap_or_default();
     let open: Vec<&StartedRun> = ledger
         .open
@@ -77,10 +76,9 @@ pub(super) async fn recover(
     }
     private.end().await;
     // What the ledger does not tell of, and the server itself should it not have answered.
-    let spared = vec![std::process::id().cast_signed()];
     let whole = Roots {
         owner: Some(Owner::Project(project_id)),
-        spared,
+        spared: ourselves(),
         ..Roots::default()
     };
     for survivor in force(whole).await {

@@ -19,7 +19,7 @@ impl Supervisor {
             project: self.project.name().clone(),
             supervisor: Some(SupervisorStatus {
                 pid: std::process::id().cast_signed(),
-                guardian_pid: None,
+                guardian_pid: crate::sys::guardian::guardian_pid(),
                 manifest: self.manifest.as_ref().map(|manifest| manifest.file.clone()),
             }),
             services,

@@ -12,6 +12,7 @@ use crate::id::RunId;
 use crate::manifest::model::{Cleanup, Service};
 use crate::record::{self, Line, RecordedProcess, StartedRun};
 use crate::sys::census::{Owner, Roots};
+use crate::sys::guardian::ourselves;
 use crate::sys::identity::Identity;
 use crate::sys::mark::Mark;
 use crate::sys::process;
@@ -113,7 +114,7 @@ impl Supervisor {
         Roots {
             owner: self.nesting.map(|_| Owner::Run(self.project_id, id)),
             leaders: leader.into_iter().collect(),
-            orphans_of: None,
+            orphans_of: Vec::new(),
             spared: self.spared(),
             shared_servers: Vec::new(),
         }
@@ -121,8 +122,10 @@ impl Supervisor {
 
     /// What is never a member of anything.
     pub(super) fn spared(&self) -> Vec<i32> {
-        let me = std::process::id().cast_signed();
-        std::iter::once(me).chain(self.private_tmux.pid()).collect()
+        ourselves()
+            .into_iter()
+            .chain(self.private_tmux.pid())
+            .collect()
     }
 
     /// The sessions that belong to a service.

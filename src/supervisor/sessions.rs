@@ -27,6 +27,7 @@ use crate::machine::{RunEvent, StartFailure};
 use crate::manifest::model::TmuxServer;
 use crate::record;
 use crate::store::Project;
+use crate::sys::guardian::own_program;
 use crate::sys::identity::Identity;
 use crate::sys::mark::Mark;
 use crate::sys::pane::Gate;
@@ -412,15 +413,6 @@ impl Maker {
             leader,
             gate,
         })
-    }
-}
-
-/// This program, also when its file was replaced by a newer one since it was started.
-fn own_program() -> PathBuf {
-    match std::env::current_exe() {
-        Ok(path) if path.exists() => path,
-        // The kernel's link leads to the file that is being executed, deleted or not (`proc(5)`).
-        Ok(_) | Err(_) => PathBuf::from(format!("/proc/{}/exe", std::process::id())),
     }
 }
 

@@ -113,9 +113,9 @@ pub struct Roots {
     /// The recorded processes: the leader of the run, the first processes of its panes. Each counts
     /// itself, with the group and the session that it leads.
     pub leaders: Vec<Identity>,
-    /// The subreaper, that is ourselves, whose children count when nobody answers for them: when the
-    /// whole project ends.
-    pub orphans_of: Option<i32>,
+    /// The subreapers, that is ourselves and the guardian, whose children count when nobody answers for
+    /// them: when the whole project ends.
+    pub orphans_of: Vec<i32>,
     /// Never members, nor is anything because it descends from them: the supervisor, its guardian,
     /// the project's own tmux server.
     pub spared: Vec<i32>,
@@ -196,7 +196,7 @@ pub enum Why {
     Nested(Owner),
     /// It is a child of this member.
     Child(i32),
-    /// It was orphaned to this subreaper, and nobody else answers for it.
+    /// It was orphaned to this subreaper, the supervisor or its guardian, and nobody else answers for it.
     Orphan(i32),
 }
 
@@ -274,7 +274,7 @@ impl Census {
     /// Looks at the children of members, until all of those are known.
     fn add_descendants(&mut self, roots: &Roots) -> io::Result<()> {
         let mut asked = BTreeSet::new();
-        for orphan in roots.orphans_of.into_iter().flat_map(children_of) {
+        for orphan in roots.orphans_of.iter().copied().flat_map(children_of) {
             self.look_at(orphan)?;
         }
         loop {
@@ -437,12 +437,8 @@ fn proof_by_members(
     if proofs.contains_key(&process.ppid) {
         return Some(Why::Child(process.ppid));
     }
-    match roots.orphans_of {
-        Some(subreaper) if process.ppid == subreaper && !process.is_answered_for => {
-            Some(Why::Orphan(subreaper))
-        }
-        _ => None,
-    }
+    (roots.orphans_of.contains(&process.ppid) && !process.is_answered_for)
+        .then_some(Why::Orphan(process.ppid))
 }
 
 /// What makes a process worth a look at `/proc`, by what system calls tell of it.

@@ -10,6 +10,7 @@ mod child;
 pub mod clock;
 pub mod detach;
 pub mod directory;
+pub mod guardian;
 pub mod helper;
 pub mod identity;
 pub mod layers;

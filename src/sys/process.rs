@@ -128,7 +128,7 @@ fn check_executable(file: &Path) -> Result<(), i32> {
     }
 }
 
-fn last_errno() -> i32 {
+pub(crate) fn last_errno() -> i32 {
     io::Error::last_os_error()
         .raw_os_error()
         .unwrap_or(libc::EIO)
@@ -281,7 +281,7 @@ impl Gated {
 /// # Errors
 /// `ECHILD` when it is not an unreaped child of ours.
 pub fn observe_exit(pid: i32) -> io::Result<Option<Exit>> {
-    wait_id(pid, libc::WEXITED | libc::WNOWAIT | libc::WNOHANG)
+    wait_child(pid, libc::WEXITED | libc::WNOWAIT | libc::WNOHANG)
 }
 
 /// Reaps the child `pid`, which must have ended, and gives its number back to the kernel: from now
@@ -291,7 +291,7 @@ pub fn observe_exit(pid: i32) -> io::Result<Option<Exit>> {
 /// `ECHILD` when it is not an unreaped child of ours.
 pub fn reap(pid: i32) -> io::Result<Option<Exit>> {
     let mut declared = answered_for();
-    let exit = wait_id(pid, libc::WEXITED | libc::WNOHANG)?;
+    let exit = wait_child(pid, libc::WEXITED | libc::WNOHANG)?;
     if exit.is_some() {
         declared.remove(&pid);
     }
@@ -309,7 +309,7 @@ pub fn reap_orphans() -> io::Result<Vec<i32>> {
     let mut reaped = Vec::new();
     for pid in own_children()? {
         if !declared.contains(&pid)
-            && matches!(wait_id(pid, libc::WEXITED | libc::WNOHANG), Ok(Some(_)))
+            && matches!(wait_child(pid, libc::WEXITED | libc::WNOHANG), Ok(Some(_)))
         {
             reaped.push(pid);
         }
@@ -319,17 +319,26 @@ pub fn reap_orphans() -> io::Result<Vec<i32>> {
 
 /// Waits for the end of the child `pid`, and reaps it. Blocking.
 pub(crate) fn wait_for_end(pid: i32) -> io::Result<()> {
-    wait_id(pid, libc::WEXITED | libc::WNOWAIT)?;
+    wait_child(pid, libc::WEXITED | libc::WNOWAIT)?;
     reap(pid).map(drop)
 }
 
-fn wait_id(pid: i32, options: i32) -> io::Result<Option<Exit>> {
+fn wait_child(pid: i32, options: i32) -> io::Result<Option<Exit>> {
+    Ok(wait_id(libc::P_PID, pid, options)?.map(|(_, exit)| exit))
+}
+
+/// `waitid(2)`: which child ended, and how.
+pub(crate) fn wait_id(
+    which: libc::idtype_t,
+    pid: i32,
+    options: i32,
+) -> io::Result<Option<(i32, Exit)>> {
     let id = libc::id_t::try_from(pid).map_err(|_| io::Error::from_raw_os_error(libc::ECHILD))?;
     loop {
         // SAFETY: all zeroes is a valid siginfo_t; the kernel fills it in.
         let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
         // SAFETY: the pointer leads to that structure.
-        let result = unsafe { libc::waitid(libc::P_PID, id, &raw mut info, options) };
+        let result = unsafe { libc::waitid(which, id, &raw mut info, options) };
         if result != 0 {
             let error = io::Error::last_os_error();
             if error.kind() == io::ErrorKind::Interrupted {
@@ -343,10 +352,11 @@ fn wait_id(pid: i32, options: i32) -> io::Result<Option<Exit>> {
         if found == 0 {
             return Ok(None);
         }
-        return Ok(Some(match info.si_code {
+        let exit = match info.si_code {
             libc::CLD_EXITED => Exit::Code(status),
             _ => Exit::Signal(status),
-        }));
+        };
+        return Ok(Some((found, exit)));
     }
 }
 

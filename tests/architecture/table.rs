@@ -35,7 +35,11 @@ const fn row(module: &'static str, world: World, may_import: &'static [&'static 
 /// one seam. `lib.rs` is the empty module; it only declares.
 const TABLE: &[Row] = &[
     row("", World::Pure, &[]),
-    row("main", World::Shell, &["cli", "exit", "sys::pane"]),
+    row(
+        "main",
+        World::Shell,
+        &["cli", "exit", "guardian", "sys::pane"],
+    ),
     // The command line.
     row(
         "cli",
@@ -91,9 +95,21 @@ const TABLE: &[Row] = &[
             "record",
             "log_format",
             "exit",
+            "guardian",
         ],
     ),
-    row("control", World::Shell, &["control", "store"]),
+    row(
+        "guardian",
+        World::Shell,
+        &[
+            "control::handshake",
+            "store",
+            "record",
+            "manifest::model",
+            "sys",
+        ],
+    ),
+    row("control", World::Shell, &["control", "store", "guardian"]),
     row(
         "control::protocol",
         World::Pure,

@@ -240,9 +240,39 @@ impl Scene {
         i32::try_from(pid.unwrap_or_else(|| panic!("no supervisor: {status}"))).unwrap()
     }
 
-    /// Kills the supervisor with -9 and waits for its end.
+    /// The guardian's pid.
+    #[track_caller]
+    pub(crate) fn guardian(&self) -> i32 {
+        let status = self.status();
+        let pid = status["supervisor"]["guardian_pid"].as_i64();
+        i32::try_from(pid.unwrap_or_else(|| panic!("no guardian: {status}"))).unwrap()
+    }
+
+    /// Kills the supervisor with -9, and its guardian with it, so that nobody brings it back; waits
+    /// for the end of both.
     #[track_caller]
     pub(crate) fn kill_supervisor(&self) {
+        let supervisor = &self.status()["supervisor"];
+        let pid = |name: &str| Some(i32::try_from(supervisor[name].as_i64()?).unwrap());
+        let all: Vec<i32> = [pid("guardian_pid"), pid("pid")]
+            .into_iter()
+            .flatten()
+            .collect();
+        // A guardian that stands still starts nobody, and is no lost parent either.
+        if let [guardian, _] = all[..] {
+            kill(guardian, 19);
+        }
+        for pid in all.iter().rev() {
+            kill(*pid, 9);
+        }
+        wait_until("the supervisor is gone", || {
+            !all.iter().any(|pid| is_alive(*pid))
+        });
+    }
+
+    /// Kills the supervisor alone with -9 and waits for its end. Its guardian starts another.
+    #[track_caller]
+    pub(crate) fn crash_supervisor(&self) {
         let pid = self.supervisor();
         kill(pid, 9);
         wait_until("the supervisor is gone", || !is_alive(pid));

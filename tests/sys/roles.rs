@@ -124,7 +124,7 @@ os._exit(0)",
     helper.command.argv = ["sleep", "1000"].map(str::to_owned).into();
     let helper = start(&helper);
     let roots = Roots {
-        orphans_of: Some(std::process::id().cast_signed()),
+        orphans_of: vec![std::process::id().cast_signed()],
         ..Roots::default()
     };
     // Opens once the other side does.

@@ -353,7 +353,7 @@ fn a_shared_server_that_a_service_founded_stays_with_all_that_people_do_in_it() 
 #[test]
 fn orphans_go_with_the_project_unless_somebody_answers_for_them() {
     let roots = Roots {
-        orphans_of: Some(50),
+        orphans_of: vec![50],
         ..project_roots()
     };
     let answered_for = ProcessInfo {
