@@ -134,6 +134,34 @@ fn up_down_and_what_lies_between() {
         .notes("nothing of project `shop` is running");
 }
 
+/// Holds that a status is what its committed schema says.
+fn assert_fits_schema(status: &Value) {
+    let schema = include_str!("../schema/status.schema.json");
+    let schema = serde_json::from_str(schema).unwrap();
+    let validator = jsonschema::draft7::new(&schema).unwrap();
+    let errors: Vec<String> = validator
+        .iter_errors(status)
+        .map(|error| format!("{} {error}", error.instance_path()))
+        .collect();
+    assert!(errors.is_empty(), "{errors:#?} in {status:#}");
+}
+
+#[test]
+fn the_status_for_programs_fits_its_schema_and_tells_what_services_take() {
+    let scene = Scene::new(SHOP);
+    assert_fits_schema(&status(&scene));
+    scene.run(&["up"]).exits(0);
+    let status = status(&scene);
+    assert_fits_schema(&status);
+    let usage = &status["services"]["web"]["usage"];
+    assert_eq!(usage["processes"], 1, "{status:#}");
+    assert!(usage["memory_bytes"].as_u64().unwrap() > 0, "{status:#}");
+    assert!(usage["cpu_ms"].is_u64(), "{status:#}");
+    assert_eq!(status["services"]["migrate"]["usage"], Value::Null);
+    assert_eq!(status["supervisor"]["usage"]["processes"], 1);
+    scene.run(&["down"]).exits(0);
+}
+
 #[test]
 fn an_edit_changes_what_it_says_and_nothing_else() {
     let scene = Scene::new(SHOP);

@@ -104,8 +104,8 @@ enum Command {
     Plan(plan::Arguments),
     /// Check the manifest and report every mistake in it
     Validate(validate::Arguments),
-    /// Print the JSON Schema of the manifest, for editors
-    Schema,
+    /// Print the JSON Schema of the manifest, for editors, or of `status --json`
+    Schema(schema::Arguments),
     /// Show the manifest as it is understood: defaults applied, everything resolved
     Config(config::Arguments),
     /// Show which service needs which
@@ -191,7 +191,7 @@ fn dispatch(call: &Call, command: Command) -> Result<ExitCode, Failure> {
         Command::Attach(arguments) => wait_for(attach::run(call, &arguments)),
         Command::Plan(arguments) => wait_for(plan::run(call, arguments)),
         Command::Validate(arguments) => validate::run(call, &arguments),
-        Command::Schema => schema::run(call),
+        Command::Schema(arguments) => schema::run(call, &arguments),
         Command::Config(arguments) => config::run(call, &arguments),
         Command::Graph(arguments) => graph::run(call, &arguments),
         Command::Init(arguments) => init::run(call, &arguments),

@@ -1,10 +1,32 @@
 //! `baudbot schema`.
 
-use super::{Call, Failure};
-use crate::exit::ExitCode;
-use crate::manifest;
+use clap::{Args, ValueEnum};
 
-pub(super) fn run(call: &Call) -> Result<ExitCode, Failure> {
-    call.print_json(&manifest::schema())?;
+use super::{Call, Failure};
+use crate::control::schema::status_schema_text;
+use crate::exit::ExitCode;
+use crate::manifest::schema::schema_text;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Of what
+    #[arg(value_enum, default_value_t)]
+    what: What,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum What {
+    /// The manifest, for editors
+    #[default]
+    Manifest,
+    /// What `status --json` prints
+    Status,
+}
+
+pub(super) fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    call.print(&match arguments.what {
+        What::Manifest => schema_text(),
+        What::Status => status_schema_text(),
+    })?;
     Ok(ExitCode::Done)
 }

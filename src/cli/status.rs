@@ -47,7 +47,7 @@ async fn answer(project: &Project) -> Result<Option<Status>, Failure> {
     let Some(client) = session::running(project).await? else {
         return Ok(None);
     };
-    match client.status().await {
+    match client.status_with_usage().await {
         Ok(status) => Ok(Some(status)),
         Err(error) if error.is_leaving() => Ok(None),
         Err(error) => Err(error.into()),
@@ -100,6 +100,7 @@ fn inactive(service: &Service) -> ServiceStatus {
         ports: Vec::new(),
         session: service.session().map(str::to_owned),
         survivors: Vec::new(),
+        usage: None,
         deadline: None,
         waits_for: Vec::new(),
         is_stuck: false,

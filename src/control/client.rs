@@ -256,6 +256,15 @@ impl Client {
         self.json(Method::GET, "/v1/status", Bytes::new()).await
     }
 
+    /// `GET /v1/status?usage=true`: with what the services take of the machine.
+    ///
+    /// # Errors
+    /// No connection, no answer, no sense.
+    pub async fn status_with_usage(&self) -> Result<Status, ClientError> {
+        self.json(Method::GET, "/v1/status?usage=true", Bytes::new())
+            .await
+    }
+
     /// `POST /v1/orders`.
     ///
     /// # Errors

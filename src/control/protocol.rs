@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::code;
@@ -16,10 +17,11 @@ use crate::plan::{Order, Plan, Selector};
 /// The version of every shape in this module.
 pub const VERSION: u32 = 1;
 
-/// `GET /v1/status`, and what `status --json` prints.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// `GET /v1/status`, and what `status --json` prints. With `?usage=true` it also tells what the
+/// services take of the machine, which has to be found out then.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
-    /// [`VERSION`].
+    /// The version of this shape, which is 1.
     pub version: u32,
     /// The project.
     pub project: ProjectName,
@@ -30,7 +32,7 @@ pub struct Status {
 }
 
 /// Who supervises.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SupervisorStatus {
     /// Its process id.
     pub pid: i32,
@@ -38,10 +40,24 @@ pub struct SupervisorStatus {
     pub guardian_pid: Option<i32>,
     /// The manifest that the project was last brought up from.
     pub manifest: Option<PathBuf>,
+    /// What it takes of the machine itself; `null` when nobody asked.
+    pub usage: Option<Usage>,
+}
+
+/// What processes take of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Usage {
+    /// How many processes there are.
+    pub processes: u32,
+    /// The time that they and their reaped children spent on processors, in milliseconds.
+    pub cpu_ms: u64,
+    /// Their memory in bytes, where pages that several processes share are counted in shares (PSS);
+    /// `null` where the kernel does not show it, of another user's processes say.
+    pub memory_bytes: Option<u64>,
 }
 
 /// One service.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceStatus {
     /// `process`, `tmux` or `task`.
     #[serde(rename = "type")]
@@ -57,8 +73,10 @@ pub struct ServiceStatus {
     /// The leader's process id, while it runs.
     pub pid: Option<i32>,
     /// When the state was entered.
+    #[schemars(schema_with = "moment_or_null")]
     pub since: Option<Timestamp>,
     /// When something happens by itself: the next start, the end of the wait for readiness, KILL.
+    #[schemars(schema_with = "moment_or_null")]
     pub deadline: Option<Timestamp>,
     /// Whom it waits for.
     pub waits_for: Vec<ServiceName>,
@@ -76,6 +94,13 @@ pub struct ServiceStatus {
     pub session: Option<String>,
     /// What outlived KILL, while it does.
     pub survivors: Vec<Survivor>,
+    /// What its processes take of the machine; `null` when nobody asked, and while it has none.
+    pub usage: Option<Usage>,
+}
+
+/// The schema of a moment: RFC 3339, as jiff writes it.
+fn moment_or_null(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": ["string", "null"], "format": "date-time" })
 }
 
 /// `POST /v1/orders`.

@@ -13,7 +13,7 @@ use std::pin::Pin;
 use axum::Json;
 use axum::Router;
 use axum::extract::connect_info::{ConnectInfo, Connected};
-use axum::extract::{DefaultBodyLimit, Request as HttpRequest, State};
+use axum::extract::{DefaultBodyLimit, Query, Request as HttpRequest, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -35,7 +35,12 @@ const LARGEST_BODY: usize = 64 << 20;
 #[derive(Debug)]
 pub enum Request {
     /// The present state.
-    Status(oneshot::Sender<Snapshot>),
+    Status {
+        /// Whether what the services take of the machine is to be found out too.
+        usage: bool,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Snapshot>,
+    },
     /// An order.
     Order(
         Box<OrderRequest>,
@@ -166,8 +171,17 @@ async fn ask<T>(shared: &Shared, request: impl FnOnce(oneshot::Sender<T>) -> Req
     receiver.await.ok()
 }
 
-async fn status(State(shared): State<Shared>) -> Response {
-    match ask(&shared, Request::Status).await {
+/// What may be asked of the status beside it.
+#[derive(Debug, serde::Deserialize)]
+struct StatusQuery {
+    /// What the services take of the machine.
+    #[serde(default)]
+    usage: bool,
+}
+
+async fn status(State(shared): State<Shared>, Query(query): Query<StatusQuery>) -> Response {
+    let StatusQuery { usage } = query;
+    match ask(&shared, |answer| Request::Status { usage, answer }).await {
         Some(snapshot) => Json(snapshot.status).into_response(),
         None => leaving(),
     }
@@ -221,7 +235,11 @@ async fn notices(State(shared): State<Shared>) -> Response {
 }
 
 async fn snapshot(shared: &Shared) -> Option<Notice> {
-    let snapshot = ask(shared, Request::Status).await?;
+    let request = |answer| Request::Status {
+        usage: false,
+        answer,
+    };
+    let snapshot = ask(shared, request).await?;
     Some(Notice {
         sequence: snapshot.sequence,
         what: News::Snapshot(snapshot.status),

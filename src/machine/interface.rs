@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{RunId, ServiceName};
@@ -9,7 +10,7 @@ use crate::manifest::model::{Exit, Service};
 use crate::time::Moment;
 
 /// What is wanted of a service. People set it; nothing else does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Goal {
     /// It should run (a task: should have completed).
@@ -19,7 +20,9 @@ pub enum Goal {
 }
 
 /// The state of a service in the word that people see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum StateWord {
     /// Not started, stopped because somebody asked, or ended well and not to be started again.
@@ -132,7 +135,7 @@ pub enum RunEvent {
 }
 
 /// A process that KILL did not end, or that could not be signalled.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Survivor {
     /// Its process id.
     pub pid: i32,

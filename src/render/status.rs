@@ -134,6 +134,7 @@ pub(super) mod tests {
                 pid: 99,
                 guardian_pid: None,
                 manifest: None,
+                usage: None,
             }),
             services: [("web", web), ("bridge", bridge)]
                 .map(|(name, status)| (ServiceName::new(name).unwrap(), status))

@@ -21,11 +21,16 @@ impl Supervisor {
     pub(super) fn answer(&mut self, request: Request) {
         // Whoever asked may have gone.
         match request {
-            Request::Status(answer) => {
-                let _ = answer.send(Snapshot {
+            Request::Status { usage, answer } => {
+                let snapshot = Snapshot {
                     sequence: self.sequence,
                     status: self.status(),
-                });
+                };
+                if usage {
+                    self.answer_with_usage(snapshot, answer);
+                } else {
+                    let _ = answer.send(snapshot);
+                }
             }
             Request::Order(order, answer) => self.answer_order(&order, answer),
         }

@@ -1,10 +1,24 @@
 //! The state of the project as clients read it.
 
+use tokio::sync::oneshot;
+
 use super::Supervisor;
-use crate::control::protocol::{ServiceStatus, Status, SupervisorStatus, VERSION};
+use crate::control::protocol::{ServiceStatus, Status, SupervisorStatus, Usage, VERSION};
+use crate::control::server::Snapshot;
 use crate::id::ServiceName;
 use crate::machine::Goal;
 use crate::manifest::model::Service;
+use crate::sys::census::Roots;
+use crate::sys::usage;
+
+/// What was found out, as clients read it.
+fn told(usage: usage::Usage) -> Usage {
+    Usage {
+        processes: usage.processes,
+        cpu_ms: u64::try_from(usage.cpu.as_millis()).unwrap_or(u64::MAX),
+        memory_bytes: usage.memory,
+    }
+}
 
 impl Supervisor {
     pub(super) fn status(&self) -> Status {
@@ -21,6 +35,7 @@ impl Supervisor {
                 pid: std::process::id().cast_signed(),
                 guardian_pid: crate::sys::guardian::guardian_pid(),
                 manifest: self.manifest.as_ref().map(|manifest| manifest.file.clone()),
+                usage: None,
             }),
             services,
         }
@@ -46,7 +61,36 @@ impl Supervisor {
             ports: Vec::new(),
             session: service.session().map(str::to_owned),
             survivors: view.survivors,
+            usage: None,
         })
+    }
+
+    /// Finds out what the live runs take of the machine, and answers. Looking at all processes takes
+    /// its time, so it is done beside the loop.
+    pub(super) fn answer_with_usage(
+        &self,
+        mut snapshot: Snapshot,
+        answer: oneshot::Sender<Snapshot>,
+    ) {
+        let (names, roots): (Vec<ServiceName>, Vec<Roots>) = self
+            .runs
+            .iter()
+            .map(|(id, run)| (run.service.name.clone(), self.roots(*id)))
+            .unzip();
+        tokio::task::spawn_blocking(move || {
+            // A host on which /proc cannot be read shows no usage, and the rest of the status.
+            let taken = usage::usage(&roots).unwrap_or_default();
+            for (name, taken) in names.iter().zip(taken) {
+                if let Some(service) = snapshot.status.services.get_mut(name) {
+                    service.usage = Some(told(taken));
+                }
+            }
+            if let Some(supervisor) = &mut snapshot.status.supervisor {
+                supervisor.usage = usage::own_usage().map(told);
+            }
+            // Whoever asked may have gone.
+            let _ = answer.send(snapshot);
+        });
     }
 
     /// Whether every service that should be up rests there, and whether all of them do so well.

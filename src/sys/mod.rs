@@ -22,4 +22,5 @@ pub mod process;
 pub mod start_error;
 pub mod sweep;
 pub mod tmux;
+pub mod usage;
 mod walk;

@@ -1,5 +1,6 @@
 //! The schema that editors use is the one that the program knows.
 
+use baudbot::control::schema::status_schema_text;
 use baudbot::manifest::schema::schema_text;
 
 #[test]
@@ -7,6 +8,14 @@ fn the_committed_schema_is_the_programs() {
     assert!(
         include_str!("../../schema/baudbot.schema.json") == schema_text(),
         "schema/baudbot.schema.json is old; make it anew: cargo run -- schema > schema/baudbot.schema.json"
+    );
+}
+
+#[test]
+fn the_committed_schema_of_the_status_is_the_programs() {
+    assert!(
+        include_str!("../../schema/status.schema.json") == status_schema_text(),
+        "schema/status.schema.json is old; make it anew: cargo run -- schema status > schema/status.schema.json"
     );
 }
 
