@@ -395,6 +395,66 @@ fn logs_are_merged_filtered_and_followed() {
     scene.run(&["logs", "db"]).exits(0).says("listening");
 }
 
+const LETTERS: &str = r#"
+version: 1
+project: letters
+services:
+  early: { type: task, command: 'printf "\033[31mred\033[0m\nplain\n"; sleep 0.01' }
+  late: { type: task, command: 'echo later; echo red', depends_on: { early: { condition: completed } } }
+  never: { type: task, command: 'true', when: { env: [NO_SUCH_VARIABLE] } }
+"#;
+
+#[test]
+fn logs_are_chosen_by_time_and_by_text() {
+    let scene = Scene::new(LETTERS);
+    scene.run(&["up"]).exits(0);
+    let out = |words: &[&str]| scene.run(&[&["logs"], words].concat()).exits(0).out;
+    assert_eq!(out(&["--grep", "^red$"]), "early | red\nlate  | red\n");
+    assert_eq!(out(&["-g", "red", "-n", "1"]), "late  | red\n");
+    // On a terminal colours stay, and the text that is looked for has none.
+    let coloured = scene.run(&["logs", "--color", "always", "-g", "^red$", "early"]);
+    assert!(
+        coloured
+            .exits(0)
+            .out
+            .ends_with(" \x1b[31mred\x1b[0m\x1b[0m\n")
+    );
+    // Lines that were read together have one time; `late` started when `early` was over.
+    let time_of = |service: &str| {
+        let last = scene.run(&["logs", "--json", "-n", "1", service]).json();
+        last["time"].as_str().unwrap().to_owned()
+    };
+    assert!(out(&["--since", &time_of("late")]).ends_with("late  | red\n"));
+    assert!(!out(&["--since", &time_of("late")]).contains("early"));
+    assert_eq!(
+        out(&["--until", &time_of("early"), "-n", "1"]),
+        "early | plain\n"
+    );
+    assert_eq!(out(&["--since", "1h", "--until", "1h ago"]), "");
+    scene
+        .run(&["logs", "-g", "no such line"])
+        .exits(0)
+        .notes("note: no line is as asked for");
+    let stamped = out(&["-t", "late", "-n", "1"]);
+    let (time, line) = stamped.split_at("2026-01-01 00:00:00.000 ".len());
+    assert_eq!(line, "late | red\n");
+    assert_eq!(
+        out(&["late", "--since", time.trim(), "-g", "red"]),
+        "late | red\n"
+    );
+    scene
+        .run(&["logs", "never"])
+        .exits(3)
+        .notes("nothing was logged of `never` yet");
+    scene
+        .run(&["logs", "never", "late", "-n", "1"])
+        .exits(0)
+        .notes("note: nothing was logged of `never` yet");
+    for wrong in [["--since", "soon"], ["--grep", "("]] {
+        scene.run(&["logs", wrong[0], wrong[1]]).exits(2);
+    }
+}
+
 const TERMINAL: &str = r#"
 version: 1
 project: term

@@ -6,15 +6,18 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use clap::Args;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use regex::Regex;
 
-use super::{Call, Failure, project};
+use super::{Call, Failure, moment, project};
 use crate::code;
 use crate::exit::ExitCode;
 use crate::id::ServiceName;
-use crate::log_reader::{Line, Merged, Start, Watch, Woken};
+use crate::log_reader::{Filter, Line, Merged, Source, Start, Watch, Woken};
 use crate::manifest::model::Manifest;
 use crate::plan::Selector;
-use crate::render::{human, log};
+use crate::render::{self, human, log};
 use crate::store::Project;
 
 /// With `-f` and without `-n`, so many lines of the past are shown.
@@ -31,6 +34,18 @@ pub(super) struct Arguments {
     /// Only the last lines [default: all; with --follow 10]
     #[arg(short = 'n', long, value_name = "N")]
     lines: Option<usize>,
+    /// Only what was printed since: 10m, 08:15, "2026-03-01 08:15", RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+    since: Option<Timestamp>,
+    /// Only what was printed until then
+    #[arg(long, value_name = "TIME", value_parser = moment::parse, conflicts_with = "follow")]
+    until: Option<Timestamp>,
+    /// Only lines that match; (?i) at its start ignores case
+    #[arg(short, long, value_name = "REGEX")]
+    grep: Option<Regex>,
+    /// Show when each line was printed
+    #[arg(short, long)]
+    timestamps: bool,
     /// One JSON object a line
     #[arg(long)]
     json: bool,
@@ -42,29 +57,49 @@ pub(super) fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failur
         call,
         project: &project,
         is_json: arguments.json,
+        has_times: arguments.timestamps,
+        zone: TimeZone::system(),
         services: services(call, &project, &arguments.selection)?,
     };
-    let start = match (arguments.lines, arguments.follow) {
-        (Some(count), _) => Start::Last(count),
-        (None, true) => Start::Last(LINES_BEFORE_FOLLOWING),
-        (None, false) => Start::Oldest,
+    let start = match (arguments.lines, arguments.follow, arguments.since) {
+        (Some(count), _, _) => Start::Last(count),
+        (None, true, None) => Start::Last(LINES_BEFORE_FOLLOWING),
+        (None, _, _) => Start::Oldest,
     };
     // What is written between reading and waiting must wake the wait, so the watch comes first.
     let watch = match arguments.follow {
         true => Some(watch(&project)?),
         false => None,
     };
-    let paths: Vec<_> = shown
+    let sources: Vec<Source> = shown
         .services
         .iter()
-        .map(|name| project.log_file(name))
+        .map(|name| Source {
+            path: project.log_file(name),
+            since: arguments.since,
+            until: arguments.until,
+        })
         .collect();
-    let mut merged = Merged::open(&paths, start).map_err(|error| cannot_read(&error))?;
-    if watch.is_none() && !paths.iter().any(|path| path.exists()) {
-        return Err(nothing_logged(call, &project));
+    let silent = silent(&project, &shown.services);
+    if watch.is_none() && silent.len() == shown.services.len() {
+        return Err(nothing_logged(
+            call,
+            &project,
+            &arguments.selection,
+            &silent,
+        ));
     }
-    shown.print(&mut merged)?;
+    if !arguments.selection.is_empty() && !silent.is_empty() {
+        let note = format!("nothing was logged of {} yet", human::names(&silent));
+        call.note(&render::failure::note(&note, &call.err));
+    }
+    let mut merged = Merged::open_chosen(sources, start, filter(arguments))
+        .map_err(|error| cannot_read(&error))?;
+    let count = shown.print(&mut merged)?;
     let Some(watch) = watch else {
+        if count == 0 && arguments.lines != Some(0) {
+            call.note(&render::failure::note("no line is as asked for", &call.err));
+        }
         return Ok(ExitCode::Done);
     };
     loop {
@@ -86,19 +121,25 @@ struct Shown<'a> {
     call: &'a Call,
     project: &'a Project,
     is_json: bool,
+    has_times: bool,
+    /// In which times are shown.
+    zone: TimeZone,
     /// In the order of the merged logs.
     services: Vec<ServiceName>,
 }
 
 impl Shown<'_> {
-    /// Prints all that there is.
-    fn print(&self, merged: &mut Merged) -> Result<(), Failure> {
+    /// Prints all that there is, and says how many lines that were.
+    fn print(&self, merged: &mut Merged) -> Result<usize, Failure> {
+        let mut count = 0;
         let mut out = io::BufWriter::new(io::stdout().lock());
         while let Some((index, line)) = merged.next_line().map_err(|error| cannot_read(&error))? {
             out.write_all(self.line(index, &line).as_bytes())
                 .map_err(|error| Failure::output(&error))?;
+            count += 1;
         }
-        out.flush().map_err(|error| Failure::output(&error))
+        out.flush().map_err(|error| Failure::output(&error))?;
+        Ok(count)
     }
 
     fn line(&self, index: usize, line: &Line) -> String {
@@ -107,13 +148,18 @@ impl Shown<'_> {
             return format!("{}\n", log::json(name, line));
         }
         let width = self.services.iter().map(|name| name.as_str().len()).max();
-        log::line(
+        let text = log::line(
             name,
             width.unwrap_or(0),
             log::prefix_style(index),
             line,
             &self.call.out,
-        )
+        );
+        if self.has_times {
+            log::time(line.time, &self.zone, &self.call.out) + &text
+        } else {
+            text
+        }
     }
 
     /// Takes in the logs of services that were not there before.
@@ -128,6 +174,14 @@ impl Shown<'_> {
         }
         Ok(())
     }
+}
+
+/// Which lines are wanted, by what people see of them.
+fn filter(arguments: &Arguments) -> Option<Filter> {
+    let pattern = arguments.grep.clone()?;
+    Some(Filter::new(move |content| {
+        pattern.is_match(&log::plain(content))
+    }))
 }
 
 fn cannot_read(error: &io::Error) -> Failure {
@@ -147,13 +201,29 @@ fn watch(project: &Project) -> Result<Watch, Failure> {
     })
 }
 
-fn nothing_logged(call: &Call, project: &Project) -> Failure {
-    Failure::new(
-        code!("cli::not_logged"),
-        ExitCode::NotRunning,
-        format!("nothing of project `{}` was logged yet", project.name()),
-    )
-    .help(format!("see what runs with `{}`", call.typed("status")))
+/// Those of the services that have no log.
+fn silent(project: &Project, services: &[ServiceName]) -> Vec<ServiceName> {
+    let has_log = |name: &ServiceName| project.log_file(name).exists();
+    services
+        .iter()
+        .filter(|name| !has_log(name))
+        .cloned()
+        .collect()
+}
+
+fn nothing_logged(
+    call: &Call,
+    project: &Project,
+    selection: &[Selector],
+    silent: &[ServiceName],
+) -> Failure {
+    let message = if selection.is_empty() || silent.is_empty() {
+        format!("nothing of project `{}` was logged yet", project.name())
+    } else {
+        format!("nothing was logged of {} yet", human::names(silent))
+    };
+    Failure::new(code!("cli::not_logged"), ExitCode::NotRunning, message)
+        .help(format!("see what runs with `{}`", call.typed("status")))
 }
 
 /// The services that are meant: those of the manifest in its order, then those that are not declared

@@ -15,6 +15,7 @@ mod foreground;
 mod graph;
 mod init;
 mod logs;
+mod moment;
 mod plan;
 mod project;
 mod schema;

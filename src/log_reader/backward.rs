@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use jiff::Timestamp;
 
 use super::chain::LogFile;
+use super::{Filter, LONGEST_LINE};
 use crate::log_format::{Stream, read_record};
 
 const BLOCK: usize = 64 * 1024;
@@ -18,18 +19,27 @@ const HEAD: usize = 64;
 struct Found {
     file: usize,
     offset: u64,
+    /// Where it ends, its newline not counted.
+    end: u64,
     time: Timestamp,
     /// The stream, and whether the line goes on in the next record; `None`: not a record.
     kind: Option<(Stream, bool)>,
 }
 
-/// Where a line begins.
+/// A byte in a chain of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct LineStart {
+pub(super) struct Place {
     /// The file, counted from the oldest.
     pub(super) file: usize,
     /// The byte in it.
     pub(super) offset: u64,
+}
+
+/// Where a line begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LineStart {
+    /// The first byte of its first record.
+    pub(super) place: Place,
     /// When the line was written.
     pub(super) time: Timestamp,
 }
@@ -46,11 +56,13 @@ pub(super) struct Backward<'a> {
     last_time: Timestamp,
     ahead: Option<Found>,
     is_begun: bool,
+    /// Which lines count; all, when there is none.
+    filter: Option<&'a Filter>,
 }
 
 impl<'a> Backward<'a> {
     /// At the end of the newest of `files`, which are in the order of their age.
-    pub(super) fn new(files: &'a [LogFile]) -> Self {
+    pub(super) fn new(files: &'a [LogFile], filter: Option<&'a Filter>) -> Self {
         Self {
             files,
             file: files.len(),
@@ -60,11 +72,49 @@ impl<'a> Backward<'a> {
             last_time: Timestamp::MAX,
             ahead: None,
             is_begun: false,
+            filter,
         }
     }
 
-    /// The line before the one that was returned last.
+    /// At `place`, which is where a record begins: the record before it comes first.
+    pub(super) fn from(self, place: Place) -> Self {
+        Self {
+            file: place.file,
+            end: place.offset,
+            block_start: place.offset,
+            ..self
+        }
+    }
+
+    /// The line that counts before the one that was returned last.
     pub(super) fn next_line(&mut self) -> io::Result<Option<LineStart>> {
+        loop {
+            let mut content = Vec::new();
+            let Some(start) = self.next_any(&mut content)? else {
+                return Ok(None);
+            };
+            if self.filter.is_none_or(|filter| filter.lets_pass(&content)) {
+                return Ok(Some(start));
+            }
+        }
+    }
+
+    /// How far back the pieces of a line reach that goes on where this walk stands.
+    pub(super) fn start_of_pieces(&mut self, of: Stream) -> io::Result<Option<Place>> {
+        let mut start = None;
+        while let Some(found) = self.next_record()?
+            && found.kind == Some((of, true))
+        {
+            start = Some(Place {
+                file: found.file,
+                offset: found.offset,
+            });
+        }
+        Ok(start)
+    }
+
+    /// The line before, whatever it says; its text is put into `content` if anybody looks at it.
+    fn next_any(&mut self, content: &mut Vec<u8>) -> io::Result<Option<LineStart>> {
         if !self.is_begun {
             self.is_begun = true;
             self.ahead = self.next_record()?;
@@ -81,19 +131,58 @@ impl<'a> Backward<'a> {
             }
         };
         let mut first = last;
+        self.put_before(last, content)?;
         self.ahead = self.next_record()?;
         // The pieces that a line was cut into stand before its last record.
         while let (Some(piece), Some((stream, _))) = (self.ahead, last.kind)
             && piece.kind == Some((stream, true))
         {
             first = piece;
+            self.put_before(piece, content)?;
             self.ahead = self.next_record()?;
         }
         Ok(Some(LineStart {
-            file: first.file,
-            offset: first.offset,
+            place: Place {
+                file: first.file,
+                offset: first.offset,
+            },
             time: last.time,
         }))
+    }
+
+    /// Puts the text of a record before `content`.
+    fn put_before(&mut self, found: Found, content: &mut Vec<u8>) -> io::Result<()> {
+        if self.filter.is_none() {
+            return Ok(());
+        }
+        let length = usize::try_from(found.end - found.offset).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; length.min(LONGEST_LINE + 2 * HEAD)];
+        self.read(found.file, &mut bytes, found.offset)?;
+        let text = read_record(&bytes).map_or(&bytes[..], |record| record.content);
+        content.splice(0..0, text.iter().copied());
+        content.truncate(LONGEST_LINE);
+        Ok(())
+    }
+
+    /// Reads up to the end of the file, from the block where that holds it all.
+    fn read(&self, file: usize, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        if file == self.file && at >= self.block_start {
+            let from = usize::try_from(at - self.block_start).unwrap_or(usize::MAX);
+            let held = self.block.get(from..from.saturating_add(buffer.len()));
+            if let Some(held) = held {
+                buffer.copy_from_slice(held);
+                return Ok(buffer.len());
+            }
+        }
+        let mut length = 0;
+        while length < buffer.len() {
+            let rest = &mut buffer[length..];
+            match self.files[file].file.read_at(rest, at + length as u64)? {
+                0 => break,
+                read => length += read,
+            }
+        }
+        Ok(length)
     }
 
     fn next_record(&mut self) -> io::Result<Option<Found>> {
@@ -114,7 +203,7 @@ impl<'a> Backward<'a> {
             let has_newline = self.byte_at(last)? == b'\n';
             let is_empty = has_newline && start == last;
             let is_being_written = !has_newline && self.file + 1 == self.files.len();
-            let found = self.judge(start)?;
+            let found = self.judge(start, if has_newline { last } else { self.end })?;
             self.end = start;
             if !is_empty && !is_being_written {
                 return Ok(Some(found));
@@ -145,9 +234,7 @@ impl<'a> Backward<'a> {
 
     fn byte_at(&self, offset: u64) -> io::Result<u8> {
         let mut byte = [0];
-        self.files[self.file]
-            .file
-            .read_exact_at(&mut byte, offset)?;
+        self.read(self.file, &mut byte, offset)?;
         Ok(byte[0])
     }
 
@@ -162,28 +249,18 @@ impl<'a> Backward<'a> {
         Ok(())
     }
 
-    fn judge(&mut self, start: u64) -> io::Result<Found> {
+    fn judge(&mut self, start: u64, end: u64) -> io::Result<Found> {
         let mut head = [0; HEAD];
-        let mut length = 0;
-        while length < HEAD {
-            let at = start + length as u64;
-            match self.files[self.file]
-                .file
-                .read_at(&mut head[length..], at)?
-            {
-                0 => break,
-                read => length += read,
-            }
-        }
-        let head = &head[..length];
-        let line = head.split(|byte| *byte == b'\n').next().unwrap_or(head);
-        let record = read_record(line);
+        let length = usize::try_from(end - start).unwrap_or(HEAD).min(HEAD);
+        let read = self.read(self.file, &mut head[..length], start)?;
+        let record = read_record(&head[..read]);
         if let Some(record) = record {
             self.last_time = record.time;
         }
         Ok(Found {
             file: self.file,
             offset: start,
+            end,
             time: self.last_time,
             kind: record.map(|record| (record.stream, record.is_partial)),
         })

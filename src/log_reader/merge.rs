@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::Line;
-use super::backward::{Backward, LineStart};
+use super::backward::{Backward, LineStart, Place};
 use super::chain::{LogFile, open_newer_than};
 use super::forward::Cursor;
+use super::seek::first_at_or_after;
+use super::{Filter, Line, Source};
 
 /// Where reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,7 @@ pub enum Start {
 #[derive(Debug)]
 pub struct Merged {
     logs: Vec<Log>,
+    filter: Option<Filter>,
     /// The time of the head of each log that has one.
     order: BinaryHeap<Reverse<(Timestamp, usize)>>,
 }
@@ -33,6 +35,8 @@ pub struct Merged {
 struct Log {
     cursor: Cursor,
     head: Option<Line>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
 }
 
 impl Merged {
@@ -41,27 +45,38 @@ impl Merged {
     /// # Errors
     /// A file that exists and cannot be read.
     pub fn open<P: AsRef<Path>>(paths: &[P], start: Start) -> io::Result<Self> {
-        let chains: Vec<(PathBuf, Vec<LogFile>)> = paths
-            .iter()
-            .map(|path| {
-                let path = path.as_ref().to_owned();
-                let files = open_newer_than(&path, None)?;
-                Ok((path, files))
+        let sources = paths.iter().map(|path| Source::new(path.as_ref()));
+        Self::open_chosen(sources.collect(), start, None)
+    }
+
+    /// Opens these logs; only the lines that `filter` lets pass are there, and only they count
+    /// towards the last ones.
+    ///
+    /// # Errors
+    /// A file that exists and cannot be read.
+    pub fn open_chosen(
+        sources: Vec<Source>,
+        start: Start,
+        filter: Option<Filter>,
+    ) -> io::Result<Self> {
+        let chains: Vec<Chain> = sources
+            .into_iter()
+            .map(|source| {
+                let files = open_newer_than(&source.path, None)?;
+                Ok(Chain { source, files })
             })
             .collect::<io::Result<_>>()?;
-        let cursors = match start {
-            Start::Oldest => chains
-                .into_iter()
-                .map(|(path, files)| Cursor::new(path, files))
-                .collect(),
-            Start::Last(count) => cursors_at_last(chains, count)?,
-        };
+        let logs: Vec<Log> = match start {
+            Start::Oldest => chains.into_iter().map(Chain::read_from_oldest).collect(),
+            Start::Last(count) => logs_at_last(chains, count, filter.as_ref()),
+        }?;
         let mut merged = Self {
             logs: Vec::new(),
+            filter,
             order: BinaryHeap::new(),
         };
-        for cursor in cursors {
-            merged.push(cursor)?;
+        for log in logs {
+            merged.push(log)?;
         }
         Ok(merged)
     }
@@ -71,19 +86,29 @@ impl Merged {
     /// # Errors
     /// A file that exists and cannot be read.
     pub fn add(&mut self, path: PathBuf) -> io::Result<()> {
-        self.push(Cursor::new(path, Vec::new()))
+        let cursor = Cursor::new(path, Vec::new());
+        self.push(Log::new(cursor, None, None))
     }
 
-    fn push(&mut self, cursor: Cursor) -> io::Result<()> {
-        self.logs.push(Log { cursor, head: None });
+    fn push(&mut self, log: Log) -> io::Result<()> {
+        self.logs.push(log);
         self.advance(self.logs.len() - 1)
     }
 
     fn advance(&mut self, index: usize) -> io::Result<()> {
         let log = &mut self.logs[index];
-        log.head = log.cursor.next_line()?;
-        if let Some(line) = &log.head {
-            self.order.push(Reverse((line.time, index)));
+        while let Some(line) = log.cursor.next_line()? {
+            if log.until.is_some_and(|until| line.time > until) {
+                // Whatever comes is later still.
+                return Ok(());
+            }
+            let is_early = log.since.is_some_and(|since| line.time < since);
+            let filter = self.filter.as_ref();
+            if !is_early && filter.is_none_or(|filter| filter.lets_pass(&line.content)) {
+                self.order.push(Reverse((line.time, index)));
+                log.head = Some(line);
+                return Ok(());
+            }
         }
         Ok(())
     }
@@ -116,29 +141,99 @@ impl Merged {
     }
 }
 
+/// One log whose files are open.
+struct Chain {
+    source: Source,
+    /// Oldest first.
+    files: Vec<LogFile>,
+}
+
+impl Log {
+    fn new(cursor: Cursor, since: Option<Timestamp>, until: Option<Timestamp>) -> Self {
+        Self {
+            cursor,
+            head: None,
+            since,
+            until,
+        }
+    }
+}
+
+impl Chain {
+    /// Read from the first line that is late enough.
+    fn read_from_oldest(self) -> io::Result<Log> {
+        let place = match self.source.since {
+            Some(since) => first_at_or_after(&self.files, since)?,
+            None => Place { file: 0, offset: 0 },
+        };
+        self.read_from(place)
+    }
+
+    /// Read from its end on, for lines that are still to come.
+    fn read_from_end(self) -> io::Result<Log> {
+        let place = match self.files.last() {
+            Some(newest) => Place {
+                file: self.files.len() - 1,
+                offset: newest.file.metadata()?.len(),
+            },
+            None => Place { file: 0, offset: 0 },
+        };
+        self.read_from(place)
+    }
+
+    fn read_from(mut self, place: Place) -> io::Result<Log> {
+        let files = self.files.split_off(place.file.min(self.files.len()));
+        let cursor = Cursor::new_at(self.source.path, files, place.offset)?;
+        Ok(Log::new(cursor, self.source.since, self.source.until))
+    }
+
+    /// A walk back from the last line that is early enough.
+    fn walk<'a>(&'a self, filter: Option<&'a Filter>) -> io::Result<Backward<'a>> {
+        let walk = Backward::new(&self.files, filter);
+        // The first nanosecond that is too late.
+        let late = self
+            .source
+            .until
+            .and_then(|until| until.checked_add(jiff::SignedDuration::from_nanos(1)).ok());
+        Ok(match late {
+            Some(late) if !self.files.is_empty() => {
+                walk.from(first_at_or_after(&self.files, late)?)
+            }
+            _ => walk,
+        })
+    }
+}
+
 /// Walks all logs back together, the latest line first, until `count` lines are behind.
-fn cursors_at_last(chains: Vec<(PathBuf, Vec<LogFile>)>, count: usize) -> io::Result<Vec<Cursor>> {
+fn logs_at_last(chains: Vec<Chain>, count: usize, filter: Option<&Filter>) -> io::Result<Vec<Log>> {
     let mut starts: Vec<Option<LineStart>> = vec![None; chains.len()];
-    {
+    if count > 0 {
         let mut walks: Vec<Backward<'_>> = chains
             .iter()
-            .map(|(_, files)| Backward::new(files))
-            .collect();
+            .map(|chain| chain.walk(filter))
+            .collect::<io::Result<_>>()?;
+        let next_of = |walk: &mut Backward<'_>, chain: &Chain| -> io::Result<Option<LineStart>> {
+            let line = walk.next_line()?;
+            Ok(line.filter(|line| chain.source.since.is_none_or(|since| line.time >= since)))
+        };
         let mut heads: Vec<Option<LineStart>> = Vec::with_capacity(walks.len());
         let mut order = BinaryHeap::new();
         for (index, walk) in walks.iter_mut().enumerate() {
-            let head = walk.next_line()?;
+            let head = next_of(walk, &chains[index])?;
             if let Some(line) = head {
                 order.push((line.time, index));
             }
             heads.push(head);
         }
-        for _ in 0..count {
+        for counted in 1..=count {
             let Some((_, index)) = order.pop() else {
                 break;
             };
             starts[index] = heads[index];
-            heads[index] = walks[index].next_line()?;
+            if counted == count {
+                break;
+            }
+            heads[index] = next_of(&mut walks[index], &chains[index])?;
             if let Some(line) = heads[index] {
                 order.push((line.time, index));
             }
@@ -147,16 +242,9 @@ fn cursors_at_last(chains: Vec<(PathBuf, Vec<LogFile>)>, count: usize) -> io::Re
     chains
         .into_iter()
         .zip(starts)
-        .map(|((path, mut files), start)| match start {
-            Some(start) => Cursor::new_at(path, files.split_off(start.file), start.offset),
-            // Nothing of this log is among the last lines: it is read from its end on.
-            None => match files.pop() {
-                Some(newest) => {
-                    let end = newest.file.metadata()?.len();
-                    Cursor::new_at(path, vec![newest], end)
-                }
-                None => Ok(Cursor::new(path, files)),
-            },
+        .map(|(chain, start)| match start {
+            Some(start) => chain.read_from(start.place),
+            None => chain.read_from_end(),
         })
         .collect()
 }

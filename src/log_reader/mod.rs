@@ -13,16 +13,20 @@
 //! **Memory does not depend on the size of the logs.** Going forward, each service holds one buffer
 //! and one line of at most [`LONGEST_LINE`] bytes. Going back for the last lines, only positions are
 //! kept: the files are read in blocks from their ends until enough lines were counted, and then
-//! forward from there.
+//! forward from there. A time is found by halving: the lines of a log stand in the order of time,
+//! as the clock went.
 
 mod backward;
 mod chain;
 mod follow;
 mod forward;
 mod merge;
+mod seek;
 
 pub use follow::{Watch, Woken};
 pub use merge::{Merged, Start};
+
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
@@ -42,6 +46,50 @@ pub struct Line {
     pub content: Vec<u8>,
     /// Whether bytes beyond [`LONGEST_LINE`] are missing at its end.
     pub is_cut: bool,
+}
+
+/// One log, and which of its lines are looked at.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The file that is being written; those that were before it stand beside it.
+    pub path: PathBuf,
+    /// No line before this.
+    pub since: Option<Timestamp>,
+    /// No line after this.
+    pub until: Option<Timestamp>,
+}
+
+impl Source {
+    /// All lines of the log at `path`.
+    pub fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            since: None,
+            until: None,
+        }
+    }
+}
+
+type Judge = dyn Fn(&[u8]) -> bool + Send + Sync;
+
+/// Which lines are wanted, by what they say.
+pub struct Filter(Box<Judge>);
+
+impl Filter {
+    /// Those of which `judge` says so.
+    pub fn new(judge: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> Self {
+        Self(Box::new(judge))
+    }
+
+    fn lets_pass(&self, content: &[u8]) -> bool {
+        (self.0)(content)
+    }
+}
+
+impl std::fmt::Debug for Filter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Filter")
+    }
 }
 
 #[cfg(test)]

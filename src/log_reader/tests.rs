@@ -239,4 +239,90 @@ proptest! {
         let last = &expected[expected.len().saturating_sub(count)..];
         prop_assert_eq!(&read(&paths, Start::Last(count))[..], last);
     }
+
+    /// Whatever is chosen by time and text, and from whichever end, is what choosing among all lines
+    /// comes to.
+    #[test]
+    fn what_is_chosen_is_what_choosing_by_hand_comes_to(
+        acts in proptest::collection::vec(act(), 0..120),
+        count in proptest::option::of(0..40_usize),
+        since in proptest::option::of(0..130_i64),
+        until in proptest::option::of(0..130_i64),
+        letter in proptest::option::of(0..10_u8),
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let paths: Vec<PathBuf> =
+            (0..3).map(|log| directory.path().join(format!("{log}.log"))).collect();
+        let mut writers: Vec<Writer> = paths.iter().cloned().map(Writer::new).collect();
+        let mut expected = Vec::new();
+        for (number, act) in acts.iter().enumerate() {
+            match act {
+                Act::Line(log, length) => {
+                    let number = number as i64;
+                    let line = format!("{number} {}", "x".repeat(*length));
+                    let (head, tail) = line.split_at(line.len() / 2);
+                    // Half of the lines are written in pieces, the first of which is older.
+                    if length % 2 == 0 {
+                        writers[*log].write(number - 1, true, head);
+                        writers[*log].write(number, false, tail);
+                    } else {
+                        writers[*log].write(number, false, &line);
+                    }
+                    let is_in_time = since.is_none_or(|since| number >= since)
+                        && until.is_none_or(|until| number <= until);
+                    if is_in_time && letter.is_none_or(|letter| line.as_bytes()[0] == b'0' + letter) {
+                        expected.push(line);
+                    }
+                }
+                Act::Rotate(log) => writers[*log].rotate(),
+            }
+        }
+        let at = |number: i64| Timestamp::UNIX_EPOCH + SignedDuration::from_millis(number);
+        let sources = paths
+            .iter()
+            .map(|path| Source {
+                path: path.clone(),
+                since: since.map(at),
+                until: until.map(at),
+            })
+            .collect();
+        let filter = letter.map(|letter| Filter::new(move |line| line.first() == Some(&(b'0' + letter))));
+        let start = count.map_or(Start::Oldest, Start::Last);
+        if let Some(count) = count {
+            expected.drain(..expected.len().saturating_sub(count));
+        }
+        let chosen = drain(&mut Merged::open_chosen(sources, start, filter).unwrap());
+        prop_assert_eq!(chosen, expected);
+    }
+}
+
+#[test]
+fn a_time_is_found_in_files_of_many_blocks() {
+    let (_directory, path) = scratch();
+    let mut writer = Writer::new(path.clone());
+    for number in 0..20_000_i64 {
+        writer.write(
+            number,
+            false,
+            &format!("{number} {}", "z".repeat(number as usize % 97)),
+        );
+        if number % 3000 == 1 {
+            writer.file.write_all(b"no record\n").unwrap();
+        }
+        if number == 9000 {
+            writer.rotate();
+        }
+    }
+    let at = |number: i64| Timestamp::UNIX_EPOCH + SignedDuration::from_millis(number);
+    for number in [0, 1, 2, 2999, 8999, 9000, 9001, 15_000, 19_999, 20_000] {
+        let source = Source {
+            path: path.clone(),
+            since: Some(at(number)),
+            until: Some(at(number)),
+        };
+        let lines = drain(&mut Merged::open_chosen(vec![source], Start::Oldest, None).unwrap());
+        let expected = (number < 20_000).then(|| number.to_string());
+        let first = lines.first().and_then(|line| line.split(' ').next());
+        assert_eq!(first.map(str::to_owned), expected);
+    }
 }

@@ -39,6 +39,11 @@ pub fn warning(message: &str, look: &Look) -> String {
     format!("{} {message}\n", look.paint(BUSY, "warning:"))
 }
 
+/// `note: …`: nothing is wrong, and yet people wonder.
+pub fn note(message: &str, look: &Look) -> String {
+    format!("{} {message}\n", look.paint(STRONG, "note:"))
+}
+
 /// `help: …`.
 pub fn help(help: &str, look: &Look) -> String {
     format!("{} {help}\n", look.paint(TYPED, "help:"))

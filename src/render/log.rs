@@ -4,6 +4,8 @@
 //! or hide other lines. So colours are all that passes, and only where colours are wanted.
 
 use anstyle::{AnsiColor, Style};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::{FAINT, Look, colour};
@@ -44,6 +46,17 @@ pub fn json(name: &ServiceName, line: &Line) -> Value {
         "line": String::from_utf8_lossy(&line.content),
         "is_cut": line.is_cut,
     })
+}
+
+/// When a line was printed, as the clock on the wall showed it; `--since` understands it.
+pub fn time(time: Timestamp, zone: &TimeZone, look: &Look) -> String {
+    let time = time.to_zoned_datetime(zone.clone());
+    look.paint(FAINT, &time.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string()) + " "
+}
+
+/// What a line says, without colours and all else that is not to be read.
+pub fn plain(content: &[u8]) -> String {
+    shown(content, false)
 }
 
 /// The text with all control characters removed but tabs and, if `with_colour`, escape sequences
