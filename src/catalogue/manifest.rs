@@ -29,6 +29,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Put the key in quotes, or indent what follows it.",
     ),
     entry(
+        "manifest::bad_limit",
+        "The value of a limit is none.",
+        "Write a number, a size where bytes are counted, or `unlimited`.",
+    ),
+    entry(
         "manifest::bad_merge",
         "A merge key (`<<`) stands before something that is no map.",
         "Merge an alias of a map, or a list of such: `<<: *base`.",
@@ -179,6 +184,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Mend the path, which counts from the directory of the file that includes it; a pattern may match nothing.",
     ),
     entry(
+        "manifest::limit_over_hard",
+        "A soft limit is above its hard limit.",
+        "Make `hard` at least as high as `soft`.",
+    ),
+    entry(
         "manifest::missing_command",
         "A service has no `command`.",
         "Add one: a list is executed as it is, a text by `sh -c`.",
@@ -217,6 +227,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "manifest::missing_version",
         "The manifest does not say which version of the language it is written in.",
         "Begin with `version: 1`.",
+    ),
+    entry(
+        "manifest::needs_root",
+        "A service runs as another user than the one who gives the order, who is not root.",
+        "Give the order as root or as that user, or leave `user` out.",
     ),
     entry(
         "manifest::no_exports",
@@ -287,6 +302,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "manifest::required_variable",
         "A variable that the manifest asks for with `${NAME:?…}` is not set or empty.",
         "Set it in the environment, or in a file of `env_files`.",
+    ),
+    entry(
+        "manifest::reserved_limit",
+        "A service sets `limits.locks`, in which baudbot keeps the mark of its processes.",
+        "Remove it; the kernel has ignored this limit since Linux 2.4.25.",
     ),
     entry(
         "manifest::self_dependency",
@@ -364,9 +384,19 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Mend the name, or declare it below `groups`.",
     ),
     entry(
+        "manifest::unknown_limit",
+        "There is no limit of this name.",
+        "Use a name of `setrlimit(2)` in lower case, as in `nofile`.",
+    ),
+    entry(
         "manifest::unknown_tag",
         "A value has a YAML tag, which means nothing in a manifest.",
         "Remove it; quotes make a text of anything.",
+    ),
+    entry(
+        "manifest::unknown_user",
+        "This host does not know the user that a service runs as.",
+        "Make the user, or name another.",
     ),
     entry(
         "manifest::unknown_value",

@@ -15,6 +15,7 @@ use crate::manifest::source::Sources;
 use crate::manifest::{self, Context, Directories, Loaded};
 use crate::render;
 use crate::store::Project;
+use crate::sys::account::Account;
 
 /// The manifest file that was named or is found; absolute.
 pub(super) fn manifest_file(call: &Call) -> Result<PathBuf, Failure> {
@@ -47,6 +48,17 @@ pub(super) fn load(call: &Call) -> Result<(PathBuf, Loaded), Failure> {
         environment: environment(),
         is_root: nix::unistd::geteuid().is_root(),
         directories: &directories,
+        find_user: &|name| {
+            let found = Account::find(name).ok().flatten()?;
+            let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
+            Some(manifest::User {
+                home: text(&found.home),
+                shell: text(&found.shell),
+                is_self: found.is_self(),
+                may_be_become: found.may_become(),
+                name: found.name,
+            })
+        },
         finds_program: &|program, path, directory| {
             crate::sys::process::resolve_executable(program, path, directory).is_ok()
         },

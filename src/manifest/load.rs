@@ -346,6 +346,7 @@ impl Loader<'_> {
             variables: &nothing,
             fallback: &self.context.environment,
             facts: &facts,
+            home: None,
             directory,
         };
         let items = OneOrMany::items(written);

@@ -45,9 +45,26 @@ pub struct Context<'a> {
     pub is_root: bool,
     /// Where a project of this name keeps its things.
     pub directories: &'a dyn Fn(&ProjectName) -> Directories,
+    /// The user of a name or number, where this host knows one.
+    pub find_user: &'a dyn Fn(&str) -> Option<User>,
     /// Whether a program can be found: its name or path, the value of PATH, and the directory that
     /// relative paths start from.
     pub finds_program: &'a dyn Fn(&str, Option<&str>, &Path) -> bool,
+}
+
+/// A user of this host, as far as a manifest needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The login name.
+    pub name: String,
+    /// The home directory.
+    pub home: String,
+    /// The login shell.
+    pub shell: String,
+    /// Whether it is the user who gives the order.
+    pub is_self: bool,
+    /// Whether something can be started as this user here.
+    pub may_be_become: bool,
 }
 
 /// Where a project keeps its things.

@@ -80,6 +80,12 @@ pub struct Service {
     pub working_dir: PathBuf,
     /// The file mode creation mask; `None` keeps the supervisor's, which is the user's.
     pub umask: Option<u32>,
+    /// Who it runs as, by name or number; `None`: the user of the supervisor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Limits of resources, by their names (see [`LIMITS`]).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<String, Limit>,
     /// Its whole environment, but for the contents of the env files.
     pub env: Environment,
     /// The groups that it belongs to.
@@ -349,6 +355,38 @@ pub struct Stop {
     /// How long it has before KILL.
     pub timeout: Duration,
 }
+
+/// A limit of one resource. What is `None` stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// What may be used; `u64::MAX`: any amount.
+    pub soft: Option<u64>,
+    /// How far the process itself may raise that.
+    pub hard: Option<u64>,
+}
+
+/// The limits that can be set: name, number on Linux (`asm-generic/resource.h`: x86, ARM, RISC-V),
+/// whether it counts bytes.
+pub const LIMITS: &[(&str, u32, bool)] = &[
+    ("cpu", 0, false),
+    ("fsize", 1, true),
+    ("data", 2, true),
+    ("stack", 3, true),
+    ("core", 4, true),
+    ("rss", 5, true),
+    ("nproc", 6, false),
+    ("nofile", 7, false),
+    ("memlock", 8, true),
+    ("as", 9, true),
+    ("sigpending", 11, false),
+    ("msgqueue", 12, true),
+    ("nice", 13, false),
+    ("rtprio", 14, false),
+    ("rttime", 15, false),
+];
+
+/// The limit that nobody else may set: it carries the mark.
+pub const RESERVED_LIMIT: &str = "locks";
 
 /// A signal, by its number on this kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use super::field::{Field, Spanned, Table, read_by_shape};
 use super::scalars::{
-    Argument, Duration, Exit, MaxFailures, Port, Signal, Size, Timeout, Umask, Variable, Version,
+    Argument, Duration, Exit, LimitValue, MaxFailures, Port, Signal, Size, Timeout, Umask,
+    Variable, Version,
 };
 use super::schema::{inherit, paths, variables};
 use super::source::Span;
@@ -127,6 +128,12 @@ pub(crate) struct Defaults {
     /// starts the project.
     #[schemars(extend("examples" = ["077", "022"]))]
     pub(crate) umask: Field<Umask>,
+    /// Who services run as; see `user` of a service. Default: the user who gives the order.
+    #[schemars(length(min = 1), extend("examples" = ["www-data"]))]
+    pub(crate) user: Field<String>,
+    /// Limits of resources, by name. A service's own win name by name.
+    #[schemars(extend("default" = {}, "examples" = [{"core": "unlimited"}], "propertyNames" = {"enum": limit_names()}))]
+    pub(crate) limits: Field<Table<Limit>>,
     /// Environment variables of all services, over the top-level `env` and under a service's own. A
     /// value may use `${NAME}`.
     #[schemars(extend("default" = {}, "examples" = [{"PORT": 8080}], "propertyNames" = {"pattern": VARIABLE}))]
@@ -196,6 +203,15 @@ pub(crate) struct Service {
     /// The file mode creation mask, in octal. Default: the one of the command that starts the project.
     #[schemars(extend("examples" = ["077", "022"]))]
     pub(crate) umask: Field<Umask>,
+    /// Who it runs as: the name or number of a user. Only root can start a service as somebody else;
+    /// for the user who gives the order it says nothing new. Its HOME, USER, LOGNAME and SHELL are
+    /// that user's, and so is `~`. Default: the user who gives the order.
+    #[schemars(length(min = 1), extend("examples" = ["www-data"]))]
+    pub(crate) user: Field<String>,
+    /// Limits of resources (`ulimit`), by name: one value, or a map with `soft` and `hard`. A service's
+    /// own win over those of `defaults` name by name.
+    #[schemars(extend("default" = {}, "examples" = [{"nofile": 65536, "core": 0, "as": "2GiB"}], "propertyNames" = {"enum": limit_names()}))]
+    pub(crate) limits: Field<Table<Limit>>,
     /// Environment variables. They win over all other sources. A value may use `${NAME}`, which sees
     /// what lies below: env files, `defaults.env` and the top-level `env`, not its neighbours here.
     #[schemars(extend("default" = {}, "examples" = [{"PORT": 8080, "PATH": "${HOME}/bin:${PATH}"}], "propertyNames" = {"pattern": VARIABLE}))]
@@ -252,6 +268,39 @@ pub(crate) struct Service {
     /// The bounds of its log.
     #[schemars(extend("default" = {"max_size": "10MiB", "keep": 5}, "examples" = [{"max_size": "1MiB"}]))]
     pub(crate) log: Field<Log>,
+}
+
+/// The names of the limits that can be set.
+fn limit_names() -> Vec<&'static str> {
+    super::model::LIMITS
+        .iter()
+        .map(|(name, ..)| *name)
+        .collect()
+}
+
+/// A limit of one resource.
+#[derive(Debug, JsonSchema)]
+#[schemars(inline, untagged)]
+pub(crate) enum Limit {
+    /// Soft and hard alike.
+    One(LimitValue),
+    /// Each by itself.
+    Both(LimitSettings),
+}
+
+read_by_shape!(Limit, "a number, `unlimited`, or a map with `soft` and `hard`", Scalar => One, Map => Both);
+
+/// The two sides of a limit.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(inline)]
+pub(crate) struct LimitSettings {
+    /// What may be used. Default: as it is, but not above `hard`.
+    #[schemars(extend("examples" = [1024]))]
+    pub(crate) soft: Field<LimitValue>,
+    /// How far the service itself may raise that; root alone may raise it further. Default: as it is.
+    #[schemars(extend("examples" = ["unlimited"]))]
+    pub(crate) hard: Field<LimitValue>,
 }
 
 /// What sort of thing a service is.

@@ -18,6 +18,8 @@ const DURATION: &str = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)( ?[0-9]+(\.[0-9]+)?(ms|s
 const TIMEOUT: &str = r"^(never|[0-9]+(\.[0-9]+)?(ms|s|m|h|d)( ?[0-9]+(\.[0-9]+)?(ms|s|m|h|d))*)$";
 /// A number of bytes with an optional unit.
 const SIZE: &str = r"^[1-9][0-9]*(\.[0-9]+)? ?(B|[kKMGT]B?|[KMGT]i|[KMGT]iB)?$";
+/// How much of a resource: any amount, or a number of bytes with an optional unit.
+const LIMIT: &str = r"^(unlimited|[1-9][0-9]*(\.[0-9]+)? ?(B|[kKMGT]B?|[KMGT]i|[KMGT]iB)?)$";
 /// An octal number.
 const UMASK: &str = "^(0o)?0?[0-7]{1,3}$";
 /// `host:port`, a port, or something that becomes one of them once it is expanded.
@@ -91,6 +93,13 @@ scalar_type! {
     Size, json_schema!({ "anyOf": [
         { "type": "string", "pattern": SIZE, "description": "A number with a unit: `kB`, `MB`, `GB` are powers of 1000, `KiB`, `MiB`, `GiB` of 1024." },
         { "type": "integer", "minimum": 1, "description": "Bytes." }
+    ] })
+}
+scalar_type! {
+    /// How much of a resource.
+    LimitValue, json_schema!({ "anyOf": [
+        { "type": "integer", "minimum": 0, "description": "A number; of memory and files, bytes." },
+        { "type": "string", "pattern": LIMIT, "description": "`unlimited`, or a size with a unit: `64KiB`, `2GiB`." }
     ] })
 }
 scalar_type! {
@@ -239,6 +248,29 @@ impl Size {
             return Err(bad());
         }
         Ok(bytes.as_u64())
+    }
+}
+
+impl LimitValue {
+    /// The amount; `u64::MAX` for any.
+    pub(crate) fn meaning(&self, is_in_bytes: bool) -> Result<u64, Unfit> {
+        let bad = || {
+            unfit(
+                "bad_limit",
+                "a limit",
+                if is_in_bytes {
+                    "it takes a number of bytes, a size as in `64MiB`, or `unlimited`"
+                } else {
+                    "it takes a number or `unlimited`"
+                },
+            )
+        };
+        match self.0.text.as_str() {
+            "unlimited" if self.0.is_text => Ok(u64::MAX),
+            number if !self.0.is_text => number.parse().map_err(|_| bad()),
+            _ if is_in_bytes => Size(self.0.clone()).meaning().map_err(|_| bad()),
+            _ => Err(bad()),
+        }
     }
 }
 

@@ -4,13 +4,14 @@
 //! environment variables are secrets until somebody asks for them: those in `env` are masked, and so
 //! is any text into which the value of a variable was put.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use crate::manifest::model::{
-    Cleanup, Command, Environment, Exit, Group, Manifest, Probe, Ready, Restart, Service, Signal,
-    TmuxServer, When,
+    Cleanup, Command, Environment, Exit, Group, Limit, Manifest, Probe, Ready, Restart, Service,
+    Signal, TmuxServer, When,
 };
 use crate::manifest::{PrintError, to_yaml};
 
@@ -100,6 +101,12 @@ impl Shown<'_> {
         put("working_dir", json!(self.path(&service.working_dir)));
         if let Some(umask) = service.umask {
             put("umask", json!(format!("{umask:03o}")));
+        }
+        if let Some(user) = &service.user {
+            put("user", json!(self.text(user)));
+        }
+        if !service.limits.is_empty() {
+            put("limits", limits(&service.limits));
         }
         self.environment(&service.env, &mut put);
         put("groups", json!(service.groups));
@@ -258,6 +265,25 @@ fn span(span: Duration) -> String {
         let fraction = format!("{:06}", nanoseconds % 1_000_000);
         format!("{}.{}ms", span.as_millis(), fraction.trim_end_matches('0'))
     }
+}
+
+fn limits(limits: &BTreeMap<String, Limit>) -> Value {
+    let value = |value: u64| match value {
+        u64::MAX => json!("unlimited"),
+        value => json!(value),
+    };
+    let limits: Map<String, Value> = limits
+        .iter()
+        .map(|(name, limit)| {
+            let sides = [("soft", limit.soft), ("hard", limit.hard)];
+            let sides: Map<String, Value> = sides
+                .into_iter()
+                .filter_map(|(side, amount)| Some((side.to_owned(), value(amount?))))
+                .collect();
+            (name.clone(), sides.into())
+        })
+        .collect();
+    limits.into()
 }
 
 fn size(bytes: u64) -> String {

@@ -9,23 +9,41 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::Supervisor;
+use super::starting::limits;
 use crate::machine::StartFailure;
 use crate::manifest::load;
 use crate::manifest::model::{Kind, Service};
+use crate::sys::account::Account;
+use crate::sys::limits::Limit;
 use crate::sys::process::resolve_executable;
 use crate::sys::start_error::{Stage, StartError};
 
 /// What a blocked start is said to have been doing.
 const STAGE: &str = "cannot start";
 
+/// What a service that lacks nothing starts with.
+pub(super) struct Ready {
+    /// Its whole environment.
+    pub(super) environment: BTreeMap<String, String>,
+    /// Who it runs as, if not as we do.
+    pub(super) user: Option<Account>,
+}
+
 impl Supervisor {
-    /// The environment of a service that lacks nothing.
-    pub(super) fn preflight(
-        &self,
-        service: &Service,
-    ) -> Result<BTreeMap<String, String>, StartFailure> {
+    /// Looks whether a service lacks anything.
+    pub(super) fn preflight(&self, service: &Service) -> Result<Ready, StartFailure> {
         let mut reasons = service.missing.clone();
-        let environment = self.environment(service);
+        let user = user(service).unwrap_or_else(|reason| {
+            if !service
+                .missing
+                .iter()
+                .any(|told| told.starts_with("`user`"))
+            {
+                reasons.push(reason);
+            }
+            None
+        });
+        let environment = self.environment(service, user.is_some());
         if let Err(errors) = &environment {
             // What the order found missing is told already.
             let is_told = |path: &Path| {
@@ -34,6 +52,9 @@ impl Supervisor {
             };
             let news = errors.iter().filter(|error| !is_told(error.path()));
             reasons.extend(news.map(ToString::to_string));
+        }
+        for limit in limits(service) {
+            reasons.extend(limit.refusal(self.inherited(&limit)));
         }
         match look_into(&service.working_dir) {
             Err(reason) => reasons.push(reason),
@@ -45,7 +66,7 @@ impl Supervisor {
             }
         }
         if let (Ok(environment), true) = (environment, reasons.is_empty()) {
-            return Ok(environment);
+            return Ok(Ready { environment, user });
         }
         Err(StartFailure {
             stage: STAGE.into(),
@@ -54,20 +75,44 @@ impl Supervisor {
         })
     }
 
+    fn inherited(&self, limit: &Limit) -> Option<(u64, u64)> {
+        (limit.name == "nofile").then_some(self.open_files_limit)?
+    }
+
     /// All layers of a service's environment, its env files as they are now.
     fn environment(
         &self,
         service: &Service,
+        is_of_another: bool,
     ) -> Result<BTreeMap<String, String>, Vec<crate::manifest::environment::EnvironmentError>> {
         let mut environment = load::environment(&service.env)?;
-        // A plain `tmux` inside the service reaches the project's own server.
-        if self.tmux().is_private() {
+        // A plain `tmux` inside the service reaches the project's own server. (Another user may not
+        // look into our directories.)
+        if self.tmux().is_private() && !is_of_another {
             let directory = self.project.tmux_tmpdir().to_string_lossy().into_owned();
             environment.insert("TMUX_TMPDIR".into(), directory);
         }
         environment.insert("BAUDBOT_PROJECT".into(), self.project.name().to_string());
         environment.insert("BAUDBOT_SERVICE".into(), service.name.to_string());
         Ok(environment)
+    }
+}
+
+/// Who it runs as, if not as we do.
+fn user(service: &Service) -> Result<Option<Account>, String> {
+    let Some(name) = &service.user else {
+        return Ok(None);
+    };
+    match Account::find(name) {
+        Ok(Some(user)) if user.is_self() => Ok(None),
+        Ok(Some(user)) if user.may_become() => Ok(Some(user)),
+        Ok(Some(_)) => Err(format!(
+            "`user` is `{name}`, as whom only root can start anything"
+        )),
+        Ok(None) => Err(format!("`user` is `{name}`, whom this host does not know")),
+        Err(error) => Err(format!(
+            "`user` is `{name}`, who cannot be looked up: {error}"
+        )),
     }
 }
 

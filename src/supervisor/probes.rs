@@ -22,6 +22,7 @@ use super::input::Outbox;
 use crate::id::{RunId, ServiceName};
 use crate::machine::RunEvent;
 use crate::manifest::model::{Command, Probe, Ready};
+use crate::sys::account::Account;
 use crate::sys::mark::Mark;
 use crate::sys::probe::{self, ProbeCommand};
 
@@ -34,6 +35,7 @@ struct Asked {
     environment: Arc<BTreeMap<String, String>>,
     working_dir: PathBuf,
     mark: Option<Mark>,
+    user: Option<Account>,
 }
 
 impl Supervisor {
@@ -46,6 +48,7 @@ impl Supervisor {
             environment: Arc::clone(&run.environment),
             working_dir: run.service.working_dir.clone(),
             mark: self.mark(id),
+            user: run.user.clone(),
         };
         let (service, outbox) = (run.service.name.clone(), self.outbox.clone());
         // Lines are listened for from the very start: see `watch_log`.
@@ -214,6 +217,7 @@ async fn exec(command: &Command, asked: &Asked) -> Result<(), String> {
         environment: &asked.environment,
         working_dir: &asked.working_dir,
         mark: asked.mark,
+        user: asked.user.as_ref(),
     })
     .map_err(|error| error.to_string())?;
     match probe.finish().await {

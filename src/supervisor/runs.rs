@@ -11,6 +11,7 @@ use super::sessions::{Sessions, Tmux};
 use crate::id::RunId;
 use crate::manifest::model::{Cleanup, Service};
 use crate::record::{self, Line, RecordedProcess, StartedRun};
+use crate::sys::account::Account;
 use crate::sys::census::{Owner, Roots};
 use crate::sys::guardian::ourselves;
 use crate::sys::identity::Identity;
@@ -26,6 +27,8 @@ pub(super) struct LiveRun {
     pub(super) is_child: bool,
     /// What the run was given; its probes get the same.
     pub(super) environment: Arc<BTreeMap<String, String>>,
+    /// Who it runs as, if not as we do.
+    pub(super) user: Option<Account>,
     /// When the start began, by the clock that file times are taken from.
     pub(super) began: SystemTime,
     /// The tmux sessions that are its own, and their server.
@@ -49,6 +52,7 @@ impl LiveRun {
             leader: None,
             is_child: false,
             environment: Arc::new(environment),
+            user: None,
             began: crate::sys::clock::file_time_now(),
             sessions: None,
             is_ending: false,

@@ -11,11 +11,13 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Supervisor;
 use super::input::Outbox;
 use super::output::{Drainer, Output};
+use super::preflight::Ready;
 use super::runs::LiveRun;
 use crate::id::{RunId, ServiceName};
 use crate::machine::{Ended, RunEvent, StartFailure};
-use crate::manifest::model::{Exit, Kind, Service, Signal};
+use crate::manifest::model::{Exit, Kind, LIMITS, Service, Signal};
 use crate::sys::identity::{self, Identity, PidFd};
+use crate::sys::limits::Limit;
 use crate::sys::process::{self, Command, Launch};
 use crate::sys::start_error::{StartError, parse_report};
 
@@ -60,8 +62,9 @@ pub(super) fn ended(exit: Option<identity::Exit>) -> Ended {
 impl Supervisor {
     /// Begins a run. What fails at once is the answer; the rest comes as events.
     pub(super) fn start(&mut self, id: RunId, service: &Arc<Service>) -> Result<(), StartFailure> {
-        let environment = self.preflight(service)?;
+        let Ready { environment, user } = self.preflight(service)?;
         let mut run = LiveRun::new(Arc::clone(service), environment);
+        run.user = user;
         run.sessions = self.own_sessions(service);
         match &service.kind {
             Kind::Process | Kind::Task => self.start_process(id, run)?,
@@ -103,6 +106,8 @@ impl Supervisor {
             umask: run.service.umask,
             mark: self.mark(id),
             open_files_limit: self.open_files_limit,
+            limits: limits(&run.service),
+            user: run.user.clone(),
         }
     }
 
@@ -145,6 +150,22 @@ impl Supervisor {
     pub(super) fn drainer(&self, service: &ServiceName) -> Option<Drainer> {
         self.outputs.get(service).map(Output::drainer)
     }
+}
+
+/// The limits that a service's processes get.
+pub(super) fn limits(service: &Service) -> Vec<Limit> {
+    LIMITS
+        .iter()
+        .filter_map(|(name, resource, _)| {
+            let limit = service.limits.get(*name)?;
+            Some(Limit {
+                name: (*name).to_owned(),
+                resource: *resource,
+                soft: limit.soft,
+                hard: limit.hard,
+            })
+        })
+        .collect()
 }
 
 async fn watch_child(

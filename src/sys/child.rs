@@ -9,6 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr;
 
+use super::account::Account;
+use super::limits::PreparedLimit;
 use super::process::{Command, Launch, resolve_executable};
 use super::start_error::{Stage, StartError, letter, report_head};
 
@@ -29,6 +31,8 @@ pub(crate) struct Prepared {
     umask: Option<libc::mode_t>,
     mark: Option<super::mark::Mark>,
     open_files_limit: Option<libc::rlimit>,
+    limits: Vec<PreparedLimit>,
+    user: Option<Account>,
     streams: Option<Streams>,
 }
 
@@ -95,7 +99,19 @@ impl Prepared {
             .iter()
             .map(|(name, value)| string(format!("{name}={value}").into_bytes(), stage))
             .collect::<Result<_, _>>()?;
+        let limits = command
+            .limits
+            .iter()
+            .map(|limit| {
+                let stage = || Stage::Limit(limit.name.clone());
+                limit
+                    .prepare(command.inherited(limit))
+                    .map_err(|error| StartError::new(stage(), error))
+            })
+            .collect::<Result<_, _>>()?;
         Ok(Self {
+            limits,
+            user: command.user.clone(),
             argv: Strings::new(argv),
             environment: Strings::new(environment),
             working_dir: path_string(&command.working_dir, Stage::WorkingDir)?,
@@ -139,7 +155,7 @@ impl Prepared {
         }
     }
 
-    /// Takes on the command's limits, mask, directory, and executes it; returns only on failure.
+    /// Takes on the command's limits, mask, user, directory, and executes it; returns only on failure.
     /// Signal dispositions are set to their defaults before.
     ///
     /// # Safety
@@ -153,8 +169,24 @@ impl Prepared {
             {
                 return Failed::now(letter::OPEN_FILES_LIMIT, c"");
             }
+            for limit in &self.limits {
+                if !limit.set() {
+                    return Failed::now(letter::LIMIT, &limit.name);
+                }
+            }
             if let Some(umask) = self.umask {
                 libc::umask(umask);
+            }
+            if let Some(user) = &self.user {
+                // The terminal of a pane: programs open `/dev/tty` and their own streams anew.
+                for stream in 0..3 {
+                    if libc::isatty(stream) == 1 {
+                        libc::fchown(stream, user.uid, libc::gid_t::MAX);
+                    }
+                }
+                if user.become_it().is_err() {
+                    return Failed::now(letter::USER, c"");
+                }
             }
             if libc::chdir(self.working_dir.as_ptr()) != 0 {
                 return Failed::now(letter::WORKING_DIR, &self.working_dir);
@@ -185,7 +217,13 @@ impl Prepared {
             // For reading and writing: a FIFO opened so never blocks at opening, and never breaks.
             let both = libc::O_RDWR | libc::O_APPEND | libc::O_NOCTTY;
             open_as(libc::STDOUT_FILENO, &streams.stdout, both)?;
-            open_as(libc::STDERR_FILENO, &streams.stderr, both)
+            open_as(libc::STDERR_FILENO, &streams.stderr, both)?;
+            if let Some(user) = &self.user {
+                // Opened before the rights are given up; and programs open `/dev/stdout` anew.
+                libc::fchown(libc::STDOUT_FILENO, user.uid, libc::gid_t::MAX);
+                libc::fchown(libc::STDERR_FILENO, user.uid, libc::gid_t::MAX);
+            }
+            Ok(())
         }
     }
 }

@@ -5,6 +5,7 @@
 //! belongs to a run is found ([`census`]) and ended ([`sweep`]), how tmux is spoken to ([`tmux`]).
 //! *When* any of it happens is decided elsewhere; nothing here knows of manifests or states.
 
+pub mod account;
 pub mod census;
 mod child;
 pub mod clock;
@@ -14,6 +15,7 @@ pub mod guardian;
 pub mod helper;
 pub mod identity;
 pub mod layers;
+pub mod limits;
 pub mod mark;
 pub mod over;
 pub mod pane;

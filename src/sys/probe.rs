@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
+use super::account::Account;
 use super::helper::Helper;
 use super::mark::Mark;
 
@@ -30,6 +31,8 @@ pub struct ProbeCommand<'a> {
     pub working_dir: &'a Path,
     /// The mark of the run that it belongs to.
     pub mark: Option<Mark>,
+    /// Who it runs as; `None`: as we do.
+    pub user: Option<&'a Account>,
 }
 
 /// A probe that runs. Dropping it kills its process group.
@@ -65,6 +68,10 @@ impl Probe {
         if let Some(mark) = command.mark {
             // SAFETY: `Mark::apply` makes one system call and is async-signal-safe.
             unsafe { child.pre_exec(move || mark.apply()) };
+        }
+        if let Some(user) = command.user.cloned() {
+            // SAFETY: system calls only, in the only thread of a child that is to become the command.
+            unsafe { child.pre_exec(move || user.become_it()) };
         }
         let helper = Helper::spawn(&mut child)?;
         let group = helper.child.id().and_then(|pid| i32::try_from(pid).ok());

@@ -29,8 +29,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use super::account::Account;
 use super::child::{ChildEnds, Prepared};
 use super::identity::{Exit, Identity};
+use super::limits::Limit;
 use super::mark::Mark;
 use super::start_error::{Stage, StartError};
 use super::walk::own_children;
@@ -54,6 +56,22 @@ pub struct Command {
     pub mark: Option<Mark>,
     /// Soft and hard limit of open files; `None` keeps ours.
     pub open_files_limit: Option<(u64, u64)>,
+    /// Further limits, over that one.
+    #[serde(default)]
+    pub limits: Vec<Limit>,
+    /// Who it runs as; `None`: as we do.
+    #[serde(default)]
+    pub user: Option<Account>,
+}
+
+impl Command {
+    /// What a limit is laid over, where that is not our own.
+    pub(crate) fn inherited(&self, limit: &Limit) -> Option<(u64, u64)> {
+        match limit.resource {
+            libc::RLIMIT_NOFILE => self.open_files_limit,
+            _ => None,
+        }
+    }
 }
 
 /// A command together with where its output goes.

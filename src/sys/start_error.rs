@@ -18,6 +18,10 @@ pub enum Stage {
     Stream(PathBuf),
     /// Setting the limit of open files.
     OpenFilesLimit,
+    /// Setting the limit of this name.
+    Limit(String),
+    /// Becoming another user.
+    User,
     /// Changing to the working directory.
     WorkingDir(PathBuf),
     /// Executing the file.
@@ -34,6 +38,8 @@ impl fmt::Display for Stage {
             Self::Session => f.write_str("starting a session"),
             Self::Stream(path) => write!(f, "opening the log {}", path.display()),
             Self::OpenFilesLimit => f.write_str("setting the limit of open files"),
+            Self::Limit(name) => write!(f, "setting the limit `{name}`"),
+            Self::User => f.write_str("becoming the user"),
             Self::WorkingDir(path) => write!(f, "changing directory to {}", path.display()),
             Self::Execute(path) => write!(f, "executing {}", path.display()),
             Self::Pane => f.write_str("preparing the tmux pane"),
@@ -83,7 +89,11 @@ impl StartError {
     /// Whether trying again is pointless until somebody mends something.
     pub fn is_blocked(&self) -> bool {
         match self.stage {
-            Stage::FindExecutable(_) | Stage::WorkingDir(_) | Stage::Execute(_) => !matches!(
+            Stage::FindExecutable(_)
+            | Stage::WorkingDir(_)
+            | Stage::Limit(_)
+            | Stage::User
+            | Stage::Execute(_) => !matches!(
                 self.source.raw_os_error(),
                 Some(
                     libc::EAGAIN
@@ -122,6 +132,8 @@ pub(crate) mod letter {
     pub(crate) const SESSION: u8 = b's';
     pub(crate) const STREAM: u8 = b'o';
     pub(crate) const OPEN_FILES_LIMIT: u8 = b'l';
+    pub(crate) const LIMIT: u8 = b'r';
+    pub(crate) const USER: u8 = b'u';
     pub(crate) const WORKING_DIR: u8 = b'd';
     pub(crate) const EXECUTE: u8 = b'x';
     pub(crate) const PANE: u8 = b'p';
@@ -142,6 +154,8 @@ impl Stage {
             Self::Session => (letter::SESSION, b""),
             Self::Stream(path) => (letter::STREAM, path.as_os_str().as_bytes()),
             Self::OpenFilesLimit => (letter::OPEN_FILES_LIMIT, b""),
+            Self::Limit(name) => (letter::LIMIT, name.as_bytes()),
+            Self::User => (letter::USER, b""),
             Self::WorkingDir(path) => (letter::WORKING_DIR, path.as_os_str().as_bytes()),
             Self::Execute(path) => (letter::EXECUTE, path.as_os_str().as_bytes()),
             Self::Pane => (letter::PANE, b""),
@@ -158,6 +172,8 @@ impl Stage {
             letter::SESSION => Self::Session,
             letter::STREAM => Self::Stream(path()),
             letter::OPEN_FILES_LIMIT => Self::OpenFilesLimit,
+            letter::LIMIT => Self::Limit(String::from_utf8_lossy(detail).into_owned()),
+            letter::USER => Self::User,
             letter::WORKING_DIR => Self::WorkingDir(path()),
             letter::EXECUTE => Self::Execute(path()),
             letter::PANE => Self::Pane,

@@ -47,6 +47,17 @@ pub(crate) fn load_with(
         environment,
         is_root,
         directories: &directories,
+        find_user: &|name| {
+            ["someone", "agent"]
+                .contains(&name)
+                .then(|| manifest::User {
+                    name: name.into(),
+                    home: format!("/home/{name}"),
+                    shell: "/bin/sh".into(),
+                    is_self: name == "someone",
+                    may_be_become: name == "someone" || is_root,
+                })
+        },
         finds_program: &|program, path, directory| match path {
             _ if program.contains('/') => directory.join(program).is_file(),
             Some(path) => path

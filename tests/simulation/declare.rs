@@ -1,5 +1,6 @@
 //! Declarations for tests: a plain service of each sort, to be changed as the test needs.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub(crate) fn process(text: &str) -> Service {
         command: Command::Exec(vec![format!("/bin/{text}")]),
         working_dir: PathBuf::from("/"),
         umask: None,
+        user: None,
+        limits: BTreeMap::new(),
         env: Environment::default(),
         groups: Vec::new(),
         depends_on: IndexMap::new(),

@@ -235,6 +235,8 @@ pub(crate) fn launch_in(dir: &Path, mark: Mark, argv: &[&str]) -> Launch {
             umask: None,
             mark: Some(mark),
             open_files_limit: None,
+            limits: Vec::new(),
+            user: None,
         },
         stdout: dir.join("out"),
         stderr: dir.join("out"),

@@ -6,6 +6,7 @@ use super::Document;
 use super::text::Texts;
 use super::world::World;
 use crate::id::ServiceName;
+use crate::manifest::User;
 use crate::manifest::diagnostic::Diagnostic;
 use crate::manifest::environment::EnvironmentError;
 use crate::manifest::field::{Field, Spanned, Table};
@@ -33,6 +34,20 @@ pub(super) struct Resolved {
     /// The variables that the service will have, env files as they are now included.
     pub(super) variables: BTreeMap<String, String>,
     pub(super) facts: BTreeMap<&'static str, String>,
+    /// The user that it runs as, where that is said and known.
+    pub(super) user: Option<User>,
+}
+
+impl Resolved {
+    /// What `~` stands for.
+    pub(super) fn home(&self) -> Option<&str> {
+        home(self.user.as_ref())
+    }
+}
+
+fn home(user: Option<&User>) -> Option<&str> {
+    user.filter(|user| !user.is_self)
+        .map(|user| user.home.as_str())
 }
 
 /// The keys of one layer: of the top level, of `defaults`, or of the service.
@@ -82,6 +97,7 @@ pub(super) fn resolve(
     name: &ServiceName,
     raw: &raw::Service,
     document: &Document,
+    user: Option<User>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Resolved {
     let owner = format!(" of service `{name}`");
@@ -104,13 +120,17 @@ pub(super) fn resolve(
         inherited: inherited(&layers, ordering, diagnostics),
         ..Environment::default()
     };
+    if let Some(user) = &user {
+        super::user::follow(&mut environment.base, user);
+    }
     let facts = world.facts(Some(name));
+    let home = home(user.as_ref());
     let is_service = |name: &str| world.services.contains_key(name);
     let mut variables = environment.base.clone();
     variables.extend(environment.inherited.clone());
     let mut of_files = Vec::new();
     for layer in &layers {
-        let texts = texts(world, &is_service, &variables, &facts, layer.document);
+        let texts = texts(world, &is_service, &variables, &facts, home, layer.document);
         for file in files(layer, &texts, diagnostics) {
             of_files.extend(read(world, &file, diagnostics));
             environment.files.push(file.file);
@@ -119,7 +139,7 @@ pub(super) fn resolve(
     variables.extend(of_files);
     for layer in &layers {
         // A value sees what lies below its layer, not its neighbours.
-        let texts = texts(world, &is_service, &variables, &facts, layer.document);
+        let texts = texts(world, &is_service, &variables, &facts, home, layer.document);
         let set = set(layer, &texts, diagnostics);
         variables.extend(set.clone());
         environment.set.extend(set);
@@ -132,6 +152,7 @@ pub(super) fn resolve(
         environment,
         variables,
         facts,
+        user,
     }
 }
 
@@ -140,6 +161,7 @@ fn texts<'a>(
     is_service: &'a dyn Fn(&str) -> bool,
     variables: &'a BTreeMap<String, String>,
     facts: &'a BTreeMap<&'static str, String>,
+    home: Option<&'a str>,
     document: &'a Document,
 ) -> Texts<'a> {
     Texts {
@@ -148,6 +170,7 @@ fn texts<'a>(
         variables,
         fallback: &world.input.context.environment,
         facts,
+        home,
         directory: &document.directory,
     }
 }

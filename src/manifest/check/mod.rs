@@ -8,6 +8,7 @@
 mod cleanup;
 mod edges;
 mod environment;
+mod limits;
 mod names;
 mod ready;
 mod references;
@@ -15,6 +16,7 @@ mod service;
 mod tasks;
 mod text;
 mod tmux;
+mod user;
 mod when;
 mod world;
 

@@ -7,8 +7,9 @@ use indexmap::IndexMap;
 use super::environment;
 use super::text::Texts;
 use super::world::{Declared, World, kind_of, memberships};
-use super::{Document, cleanup, when};
+use super::{Document, cleanup, limits, user, when};
 use crate::id::ServiceName;
+use crate::manifest::User;
 use crate::manifest::diagnostic::{Diagnostic, Severity};
 use crate::manifest::field::{Field, Spanned};
 use crate::manifest::model::{
@@ -54,15 +55,17 @@ fn resolved(
     let raw = declared.raw.unwrap_or(&nothing);
     let name = &declared.name;
     let document = declared.document;
-    let resolved = environment::resolve(world, name, raw, document, diagnostics);
-    let is_service = |name: &str| world.services.contains_key(name);
-    let texts_in = |document| texts(world, &resolved, &is_service, document);
-    let texts = texts_in(document);
     let settings = world.settings(document);
     let defaults: Vec<&raw::Defaults> = settings
         .iter()
         .filter_map(|document| document.raw.defaults.value())
         .collect();
+    let written_user = layered(&defaults, |one| &one.user, &raw.user);
+    let user = written_user.and_then(|user| run_as(world, name, user, document, diagnostics));
+    let resolved = environment::resolve(world, name, raw, document, user, diagnostics);
+    let is_service = |name: &str| world.services.contains_key(name);
+    let texts_in = |document| texts(world, &resolved, &is_service, document);
+    let texts = texts_in(document);
     let mut values = Values {
         owner: format!(" of service `{name}`"),
         diagnostics,
@@ -82,6 +85,11 @@ fn resolved(
         .unwrap_or_else(|| Command::Shell(String::new()));
     let working_dir = working_dir(raw, &texts, &settings, texts_in, &mut values);
     let when = when::resolve(raw, &resolved, &texts, world, &mut values);
+    let limits: Vec<_> = defaults
+        .iter()
+        .filter_map(|layer| layer.limits.value())
+        .chain(raw.limits.value())
+        .collect();
     let umask = layered(&defaults, |one| &one.umask, &raw.umask);
     Service {
         name: name.clone(),
@@ -89,6 +97,8 @@ fn resolved(
         command,
         working_dir,
         umask: umask.and_then(|umask| values.fit(umask, "umask", scalars::Umask::meaning)),
+        user: resolved.user.as_ref().map(|user| user.name.clone()),
+        limits: limits::resolve(&limits, &mut values),
         groups: memberships(Some(raw))
             .filter_map(|(group, _)| Some(world.groups.get(group)?.name.clone()))
             .collect(),
@@ -133,8 +143,34 @@ fn texts<'a>(
         variables: &resolved.variables,
         fallback: &world.input.context.environment,
         facts: &resolved.facts,
+        home: resolved.home(),
         directory: &document.directory,
     }
+}
+
+/// Who it runs as. The environment is not known yet: it follows from this.
+fn run_as(
+    world: &World<'_>,
+    name: &ServiceName,
+    written: &Spanned<String>,
+    document: &Document,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<User> {
+    let facts = world.facts(Some(name));
+    let texts = Texts {
+        sources: world.input.sources,
+        is_service: &|name| world.services.contains_key(name),
+        variables: &std::collections::BTreeMap::new(),
+        fallback: &world.input.context.environment,
+        facts: &facts,
+        home: None,
+        directory: &document.directory,
+    };
+    let mut values = Values {
+        owner: format!(" of service `{name}`"),
+        diagnostics,
+    };
+    user::resolve(written, &texts, world.input.context.find_user, &mut values)
 }
 
 fn kind(world: &World<'_>, name: &ServiceName, raw: &raw::Service) -> Kind {

@@ -17,6 +17,8 @@ pub(crate) struct Texts<'a> {
     /// The environment of the ordering command.
     pub(crate) fallback: &'a BTreeMap<String, String>,
     pub(crate) facts: &'a BTreeMap<&'static str, String>,
+    /// What `~` stands for; `None`: the home of the ordering user.
+    pub(crate) home: Option<&'a str>,
     /// Where relative paths start from.
     pub(crate) directory: &'a Path,
 }
@@ -58,7 +60,7 @@ impl Texts<'_> {
         Some(expanded)
     }
 
-    /// A path: `~` is the home of the ordering user, and what is relative starts from the directory.
+    /// A path: `~` is the home of the user that is meant, and what is relative starts from the directory.
     pub(crate) fn path(
         &self,
         text: &str,
@@ -70,8 +72,8 @@ impl Texts<'_> {
             None => (None, text),
             Some(rest) if rest.is_empty() || rest.starts_with('/') => {
                 let home = self
-                    .fallback
-                    .get("HOME")
+                    .home
+                    .or_else(|| self.fallback.get("HOME").map(String::as_str))
                     .filter(|home| home.starts_with('/'));
                 let Some(home) = home else {
                     diagnostics.push(

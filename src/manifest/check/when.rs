@@ -22,6 +22,8 @@ const CIRCUMSTANCES: &[&str] = &[
     "missing_env_file",
     "bad_env_file",
     "unreadable_env_file",
+    "unknown_user",
+    "needs_root",
 ];
 
 /// Whether this lies in the circumstances.

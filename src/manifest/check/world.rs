@@ -214,6 +214,7 @@ impl<'a> World<'a> {
                         variables: &empty,
                         fallback: environment,
                         facts: &facts,
+                        home: None,
                         directory: &self.main().directory,
                     };
                     let word = "tmux server";

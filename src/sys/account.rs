@@ -1,0 +1,111 @@
+//! Users of this host, and becoming one of them.
+
+use std::io;
+use std::path::PathBuf;
+
+use nix::unistd::{Gid, Uid, User};
+use serde::{Deserialize, Serialize};
+
+/// A user of this host, as the user database has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// The login name.
+    pub name: String,
+    /// The user's number.
+    pub uid: u32,
+    /// The number of the user's own group.
+    pub gid: u32,
+    /// The numbers of all groups that the user is in.
+    pub groups: Vec<u32>,
+    /// The home directory.
+    pub home: PathBuf,
+    /// The login shell.
+    pub shell: PathBuf,
+}
+
+impl Account {
+    /// The account with this name or number; `None`: there is none.
+    ///
+    /// # Errors
+    /// When the user database cannot be read.
+    pub fn find(user: &str) -> io::Result<Option<Self>> {
+        let found = match user.parse::<u32>() {
+            Ok(uid) => User::from_uid(Uid::from_raw(uid))?,
+            Err(_) => User::from_name(user)?,
+        };
+        let Some(found) = found else {
+            return Ok(None);
+        };
+        let name = std::ffi::CString::new(found.name.as_str())?;
+        let groups = nix::unistd::getgrouplist(&name, found.gid)?;
+        Ok(Some(Self {
+            uid: found.uid.as_raw(),
+            gid: found.gid.as_raw(),
+            groups: groups.into_iter().map(Gid::as_raw).collect(),
+            home: found.dir,
+            shell: found.shell,
+            name: found.name,
+        }))
+    }
+
+    /// Whether we are this user already.
+    pub fn is_self(&self) -> bool {
+        Uid::effective().as_raw() == self.uid
+    }
+
+    /// Whether we may become this user: we are, or we are root.
+    pub fn may_become(&self) -> bool {
+        self.is_self() || Uid::effective().is_root()
+    }
+
+    /// Becomes this user for good: groups, group and user, real, effective and saved. Nothing is
+    /// allocated: it may be called between fork and exec.
+    ///
+    /// It goes past the C library, which would tell every thread of the process (`nptl(7)`): after a
+    /// fork there is one.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    ///
+    /// # Safety
+    /// Only in a process with one thread that is to become a command.
+    pub(crate) unsafe fn become_it(&self) -> io::Result<()> {
+        let done = |result: libc::c_long| match result {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        };
+        // SAFETY: integers, and a list of as many integers as is said.
+        unsafe {
+            done(libc::syscall(
+                libc::SYS_setgroups,
+                self.groups.len(),
+                self.groups.as_ptr(),
+            ))?;
+            done(libc::syscall(
+                libc::SYS_setresgid,
+                self.gid,
+                self.gid,
+                self.gid,
+            ))?;
+            done(libc::syscall(
+                libc::SYS_setresuid,
+                self.uid,
+                self.uid,
+                self.uid,
+            ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_is_known_by_name_and_number_and_nobody_else_is() {
+        let root = Account::find("root").unwrap().unwrap();
+        assert_eq!((root.uid, root.gid), (0, 0));
+        assert_eq!(Account::find("0").unwrap(), Some(root));
+        assert_eq!(Account::find("no-such-user-here").unwrap(), None);
+    }
+}
