@@ -17,6 +17,7 @@ pub mod manifest;
 pub mod plan;
 pub mod record;
 pub mod render;
+pub mod selftest;
 pub mod store;
 pub mod supervisor;
 pub mod sys;

@@ -54,6 +54,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "See what is left with `baudbot status`; the next `baudbot up` or `baudbot down` finds all that it started.",
     ),
     entry(
+        "cli::selftest",
+        "The self-test could not be carried out, or could not clear away everything of its own.",
+        "The message says what failed; `baudbot doctor` looks at what this host can do. A process that does not end is named.",
+    ),
+    entry(
         "cli::system",
         "The system refused something that the command needs.",
         "The message says what and why; `baudbot doctor` looks at what this host can do.",

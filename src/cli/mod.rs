@@ -19,6 +19,7 @@ mod moment;
 mod plan;
 mod project;
 mod schema;
+mod selftest;
 mod session;
 mod status;
 mod supervise;
@@ -115,6 +116,8 @@ enum Command {
     Init(init::Arguments),
     /// Tell what the code of an error means, and what to do
     Explain(explain::Arguments),
+    /// Try on this host whether anything can escape: every trick there is, twice
+    Selftest(selftest::Arguments),
     /// Run a project's supervisor
     #[command(hide = true)]
     Supervise(supervise::Arguments),
@@ -197,6 +200,7 @@ fn dispatch(call: &Call, command: Command) -> Result<ExitCode, Failure> {
         Command::Graph(arguments) => graph::run(call, &arguments),
         Command::Init(arguments) => init::run(call, &arguments),
         Command::Explain(arguments) => explain::run(call, &arguments),
+        Command::Selftest(arguments) => wait_for(selftest::run(call, &arguments)),
         Command::Supervise(arguments) => supervise::run(arguments),
     }
 }

@@ -17,6 +17,7 @@ pub mod outcome;
 pub mod plan;
 pub mod progress;
 pub mod proof;
+pub mod selftest;
 pub mod status;
 pub mod table;
 

@@ -82,6 +82,18 @@ impl Identity {
     pub fn is_present(&self) -> io::Result<bool> {
         Ok(Self::of(self.pid)?.as_ref() == Some(self))
     }
+
+    /// Whether this very process is still there and something of it runs. When that cannot be told,
+    /// it is taken to be alive.
+    pub fn is_alive(&self) -> bool {
+        match (Stat::read(self.pid), boot_id()) {
+            (Ok(Some(stat)), Ok(boot_id)) => {
+                stat.start_time == self.start_time && boot_id == self.boot_id && !stat.is_over()
+            }
+            (Ok(None), _) => false,
+            (Err(_), _) | (_, Err(_)) => true,
+        }
+    }
 }
 
 /// The fields of `/proc/PID/stat` that matter here (`proc_pid_stat(5)`).

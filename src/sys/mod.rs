@@ -11,6 +11,7 @@ mod child;
 pub mod clock;
 pub mod detach;
 pub mod directory;
+pub mod escape;
 pub mod guardian;
 pub mod helper;
 pub mod identity;

@@ -411,7 +411,7 @@ const LONGEST_COMMAND: usize = 200;
 
 /// The command line of a process for people, or its name in brackets. It proves nothing: a process
 /// can call itself what it likes.
-pub(crate) fn command_of(pid: i32) -> String {
+pub fn command_of(pid: i32) -> String {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let words = String::from_utf8_lossy(&line);
     let words: Vec<&str> = words.split('\0').filter(|word| !word.is_empty()).collect();

@@ -38,7 +38,7 @@ const TABLE: &[Row] = &[
     row(
         "main",
         World::Shell,
-        &["cli", "exit", "guardian", "sys::pane"],
+        &["cli", "exit", "guardian", "selftest", "sys::pane"],
     ),
     // The command line.
     row(
@@ -57,6 +57,7 @@ const TABLE: &[Row] = &[
             "log_format",
             "supervisor",
             "layers",
+            "selftest",
             "sys",
         ],
     ),
@@ -71,6 +72,7 @@ const TABLE: &[Row] = &[
             "plan",
             "machine",
             "layers",
+            "selftest::report",
             "log_format",
             "log_reader",
         ],
@@ -116,6 +118,9 @@ const TABLE: &[Row] = &[
         &["machine", "plan", "layers", "manifest::model"],
     ),
     row("store", World::Shell, &["record", "manifest::model", "sys"]),
+    // The self-test.
+    row("selftest", World::Shell, &["layers", "sys"]),
+    row("selftest::report", World::Pure, &["layers"]),
     // The pure heart.
     row("record", World::Pure, &["manifest::model", "machine"]),
     row(

@@ -301,6 +301,13 @@ impl Scene {
         self.ended = true;
     }
 
+    /// Proves that nothing is left of what was never a project of this scene, or is down already.
+    #[track_caller]
+    pub(crate) fn close(mut self) {
+        self.expect_nothing_left();
+        self.ended = true;
+    }
+
     /// The leak check: no process, no socket, no tmux server, no runtime file.
     #[track_caller]
     pub(crate) fn expect_nothing_left(&self) {
