@@ -49,14 +49,14 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Make room where it goes, or mend the rights of the file.",
     ),
     entry(
-        "cli::supervisor_left",
-        "The supervisor went away while its work was being followed.",
-        "See what is left with `baudbot status`; the next `baudbot up` or `baudbot down` finds all that it started.",
-    ),
-    entry(
         "cli::selftest",
         "The self-test could not be carried out, or could not clear away everything of its own.",
         "The message says what failed; `baudbot doctor` looks at what this host can do. A process that does not end is named.",
+    ),
+    entry(
+        "cli::supervisor_left",
+        "The supervisor went away while its work was being followed.",
+        "See what is left with `baudbot status`; the next `baudbot up` or `baudbot down` finds all that it started.",
     ),
     entry(
         "cli::system",

@@ -47,7 +47,7 @@ use std::io;
 use super::identity::{Identity, Stat, boot_id};
 use super::mark::{Decoded, Link, ProjectId, read_mark};
 use super::process::is_answered_for;
-use super::walk::{children_of, is_listing_children, visit_all};
+use super::walk::{children_of, is_listing_children, visit_all, visit_children};
 use crate::id::RunId;
 
 pub(crate) use look::look;
@@ -274,8 +274,8 @@ impl Census {
     /// Looks at the children of members, until all of those are known.
     fn add_descendants(&mut self, roots: &Roots) -> io::Result<()> {
         let mut asked = BTreeSet::new();
-        for orphan in roots.orphans_of.iter().copied().flat_map(children_of) {
-            self.look_at(orphan)?;
+        for subreaper in &roots.orphans_of {
+            visit_children(*subreaper, |orphan| self.look_at(orphan))?;
         }
         loop {
             let mut is_complete = true;

@@ -7,7 +7,8 @@
 //! 1. **Freeze.** Every member gets SIGSTOP, which nobody can catch, until two looks in a row find
 //!    no trace of a member that is not frozen: one that is seen, and gone before it is held, is a
 //!    trace too. Where there is any, the marked are frozen on sight, within microseconds of being
-//!    made ([`walk`](super::walk)), since that is what a hopper loses against.
+//!    made ([`walk`](super::walk)), since that is what a hopper loses against; and so is whatever
+//!    comes to a subreaper whose orphans belong to the set.
 //! 2. **Kill.** Every member gets SIGKILL, which ends the frozen too.
 //! 3. **Prove.** Wait for their ends, look again, kill what is new, until two looks in a row find
 //!    nobody. Who is still there when the time is over, or may not be signalled, is a survivor, and
@@ -30,7 +31,8 @@ use std::time::{Duration, Instant};
 use super::census::{Member, Owner, Roots, Why, look};
 use super::identity::{Delivery, Identity, PidFd, Stat, wait_all};
 use super::mark::read_mark;
-use super::walk::visit_all;
+use super::process::is_answered_for;
+use super::walk::{is_listing_children, visit_all, visit_children};
 
 /// A process that could not be ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -200,6 +202,7 @@ impl Frozen {
         if has_trace {
             // Somebody is there. Should it be one that does not wait to be looked at, it is met here.
             self.freeze_marked(roots)?;
+            self.freeze_orphans(roots)?;
         }
         Ok(has_trace)
     }
@@ -219,6 +222,26 @@ impl Frozen {
             }
             Ok(())
         })
+    }
+
+    /// Freezes each child that came to a subreaper the moment that it is seen.
+    fn freeze_orphans(&mut self, roots: &Roots) -> io::Result<()> {
+        // Where the kernel does not list children, the full look has to do.
+        if !is_listing_children() {
+            return Ok(());
+        }
+        for subreaper in &roots.orphans_of {
+            visit_children(*subreaper, |pid| {
+                if !roots.is_spared(pid)
+                    && !self.is_held(pid)
+                    && let Some(present) = open_orphan(pid, *subreaper)?
+                {
+                    self.freeze(present);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 
     /// Looks at everything that matters and freezes each member that is not held yet; says whether
@@ -361,6 +384,19 @@ fn is_mark_proof(owner: &Owner, roots: &Roots) -> bool {
 /// A handle on a process whose mark was read while the handle was open; `None` when it is over, the
 /// number has changed hands, or it cannot be held now.
 fn open_marked(pid: i32, owner: Owner) -> io::Result<Option<Present>> {
+    open_that(pid, Why::Marked(owner), || is_marked(pid, &owner))
+}
+
+/// The same for a child of a subreaper that nobody answers for.
+fn open_orphan(pid: i32, subreaper: i32) -> io::Result<Option<Present>> {
+    open_that(pid, Why::Orphan(subreaper), || {
+        let stat = Stat::read(pid).ok().flatten();
+        stat.is_some_and(|stat| stat.ppid == subreaper) && !is_answered_for(pid)
+    })
+}
+
+/// A handle on a process that proves to be a member while the handle is open.
+fn open_that(pid: i32, why: Why, is_member: impl FnOnce() -> bool) -> io::Result<Option<Present>> {
     let handle = match PidFd::open(pid) {
         Ok(Some(handle)) => handle,
         Ok(None) => return Ok(None),
@@ -373,10 +409,9 @@ fn open_marked(pid: i32, owner: Owner) -> io::Result<Option<Present>> {
     };
     // As long as the process is not over, its number is its own, so all that was read by number in
     // between is about it.
-    if !is_marked(pid, &owner) || handle.is_over()? {
+    if !is_member() || handle.is_over()? {
         return Ok(None);
     }
-    let why = Why::Marked(owner);
     let member = Member { identity, why };
     Ok(Some(Present { member, handle }))
 }

@@ -24,8 +24,9 @@ use super::identity::{Stat, is_no_process};
 /// How many of the numbers before the listing may belong to forks in progress.
 const IN_PROGRESS: i32 = 64;
 
-/// After this long among processes that are made faster than we can look, we give up. The next look
-/// is no worse for it.
+/// After this long among processes that are made faster than we can look, or among numbers that make
+/// no sense (they go down where a container imitates them), we give up. The next look is no worse for
+/// it.
 const CHASE_LIMIT: Duration = Duration::from_millis(500);
 
 /// Calls `visit` with the pid of every process, those too that are made meanwhile; with some twice.
@@ -53,11 +54,11 @@ pub(crate) fn visit_all(mut visit: impl FnMut(i32) -> io::Result<()>) -> io::Res
             if !is_old && is_process(pid) {
                 visit(pid)?;
             }
+            if Instant::now() >= deadline {
+                return Ok(());
+            }
         }
         visited = newest;
-        if Instant::now() >= deadline {
-            return Ok(());
-        }
     }
 }
 
@@ -134,6 +135,29 @@ pub(crate) fn children_of(pid: i32) -> Vec<i32> {
         .collect()
 }
 
+/// Calls `visit` with every child of a process, with those too that come to it meanwhile: one that
+/// has forked and is gone when its turn comes has left its own child to the subreaper.
+///
+/// # Errors
+/// Whatever `visit` returns.
+pub(crate) fn visit_children(
+    pid: i32,
+    mut visit: impl FnMut(i32) -> io::Result<()>,
+) -> io::Result<()> {
+    let deadline = Instant::now() + CHASE_LIMIT;
+    let mut visited = BTreeSet::new();
+    loop {
+        let mut children = children_of(pid);
+        children.retain(|child| visited.insert(*child));
+        if children.is_empty() || Instant::now() >= deadline {
+            return Ok(());
+        }
+        for child in children {
+            visit(child)?;
+        }
+    }
+}
+
 /// All children of this process, zombies too.
 ///
 /// # Errors
@@ -189,6 +213,29 @@ mod tests {
             .unwrap();
         let after = newest_pid().unwrap();
         assert!(given_out_between(before, after).any(|pid| pid == made));
+    }
+
+    /// A child that comes to us while our children are being visited is visited too.
+    #[test]
+    fn who_is_orphaned_meanwhile_is_visited() {
+        let spawn = || {
+            let mut sleep = std::process::Command::new("sleep");
+            sleep.arg("1000").spawn().unwrap()
+        };
+        let first = spawn();
+        let mut late: Option<std::process::Child> = None;
+        let mut seen = BTreeSet::new();
+        visit_children(std::process::id().cast_signed(), |pid| {
+            late.get_or_insert_with(spawn);
+            seen.insert(pid);
+            Ok(())
+        })
+        .unwrap();
+        for mut child in [first, late.unwrap()] {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert!(seen.contains(&child.id().cast_signed()));
+        }
     }
 
     /// A process that is made while the listing is being visited is visited too.

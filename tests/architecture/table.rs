@@ -119,7 +119,11 @@ const TABLE: &[Row] = &[
     ),
     row("store", World::Shell, &["record", "manifest::model", "sys"]),
     // The self-test.
-    row("selftest", World::Shell, &["layers", "sys"]),
+    row(
+        "selftest",
+        World::Shell,
+        &["layers", "selftest::report", "sys"],
+    ),
     row("selftest::report", World::Pure, &["layers"]),
     // The pure heart.
     row("record", World::Pure, &["manifest::model", "machine"]),
