@@ -27,7 +27,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use crate::control::handshake::Word;
+use crate::event::{Did, Event, Supervision, What};
+use crate::event_log;
 use crate::id::ProjectName;
 use crate::manifest::model;
 use crate::record::{ORPHANS_KEPT, OrphanExit, newest_lines};
@@ -234,7 +238,7 @@ impl Guardian {
                 next = Some(after(exit, self.is_first));
                 self.is_first = false;
                 if next == Some(Next::Again) {
-                    self.say(&format!("supervisor {pid} {}", ended(exit)));
+                    self.tell_of(pid, exit);
                 }
             } else if let Ok(Some(identity)) = Identity::of(pid) {
                 self.record(&identity, exit);
@@ -252,6 +256,24 @@ impl Guardian {
         }
         self.crashes += 1;
         self.start_at = Instant::now() + delay(self.crashes);
+    }
+
+    /// Says that a supervisor did not end as it should, in its log and in the project's history.
+    fn tell_of(&self, pid: i32, exit: Exit) {
+        let detail = ended(exit);
+        self.say(&format!("supervisor {pid} {detail}"));
+        let did = match exit {
+            Exit::Code(code) if code == i32::from(COULD_NOT_BEGIN) => Did::CouldNotBegin,
+            Exit::Code(_) | Exit::Signal(_) => Did::Crashed,
+        };
+        let what = What::Supervisor(Supervision {
+            did,
+            pid,
+            detail: Some(detail),
+        });
+        let event = Event::at(Timestamp::now(), what);
+        // The line above stands for it then.
+        let _ = event_log::add_one(&self.project.events_file(), &event);
     }
 
     /// Becomes the new program. Should that fail, the old one goes on.

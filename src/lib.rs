@@ -5,6 +5,8 @@ pub mod change;
 pub mod cli;
 pub mod control;
 pub mod cycle;
+pub mod event;
+pub mod event_log;
 pub mod exit;
 pub mod graph;
 pub mod guardian;

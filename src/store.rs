@@ -283,6 +283,11 @@ impl Project {
         self.state_dir.join("supervisor.log")
     }
 
+    /// What happened, see [`event`](crate::event).
+    pub fn events_file(&self) -> PathBuf {
+        self.state_dir.join("events.jsonl")
+    }
+
     fn lock_file(&self) -> PathBuf {
         self.state_dir.join("lock")
     }

@@ -8,6 +8,7 @@ mod attach;
 mod call;
 mod config;
 mod down;
+mod events;
 mod explain;
 mod failure;
 mod follow;
@@ -100,6 +101,8 @@ enum Command {
     Status(status::Arguments),
     /// Show what services printed
     Logs(logs::Arguments),
+    /// Show what happened, and why
+    Events(events::Arguments),
     /// Attach this terminal to the tmux session of a service
     Attach(attach::Arguments),
     /// Show what an order would do, and why
@@ -192,6 +195,7 @@ fn dispatch(call: &Call, command: Command) -> Result<ExitCode, Failure> {
         Command::Restart(arguments) => wait_for(up::restart(call, arguments)),
         Command::Status(arguments) => wait_for(status::run(call, &arguments)),
         Command::Logs(arguments) => logs::run(call, &arguments),
+        Command::Events(arguments) => events::run(call, &arguments),
         Command::Attach(arguments) => wait_for(attach::run(call, &arguments)),
         Command::Plan(arguments) => wait_for(plan::run(call, arguments)),
         Command::Validate(arguments) => validate::run(call, &arguments),

@@ -26,6 +26,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::code;
 
+use crate::event::By;
+
 use super::protocol::{News, Notice, OrderReply, OrderRequest, Refusal, Status};
 
 /// The largest order that is read, in bytes: a resolved manifest of some ten thousand services.
@@ -44,6 +46,7 @@ pub enum Request {
     /// An order.
     Order(
         Box<OrderRequest>,
+        By,
         oneshot::Sender<Result<OrderReply, Refusal>>,
     ),
 }
@@ -187,7 +190,11 @@ async fn status(State(shared): State<Shared>, Query(query): Query<StatusQuery>) 
     }
 }
 
-async fn order(State(shared): State<Shared>, body: axum::body::Bytes) -> Response {
+async fn order(
+    State(shared): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    body: axum::body::Bytes,
+) -> Response {
     let request: OrderRequest = match serde_json::from_slice(&body) {
         Ok(request) => request,
         Err(error) => {
@@ -202,7 +209,16 @@ async fn order(State(shared): State<Shared>, body: axum::body::Bytes) -> Respons
             );
         }
     };
-    match ask(&shared, |answer| Request::Order(Box::new(request), answer)).await {
+    let by = By::Process {
+        // Without credentials nobody gets here.
+        uid: peer.0.map_or(u32::MAX, |credentials| credentials.uid()),
+        pid: peer.0.and_then(|credentials| credentials.pid()),
+    };
+    let asked = ask(&shared, |answer| {
+        Request::Order(Box::new(request), by, answer)
+    })
+    .await;
+    match asked {
         Some(Ok(reply)) => Json(reply).into_response(),
         Some(Err(refusal)) if refusal == Refusal::leaving() => leaving(),
         Some(Err(refusal)) => refuse(StatusCode::CONFLICT, refusal),

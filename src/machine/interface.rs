@@ -198,6 +198,50 @@ pub enum Effect {
     },
     /// The view of this service changed: tell whoever follows.
     Announce(ServiceName),
+    /// A service came into another state: write it down.
+    Note(Box<Transition>),
+}
+
+/// One step of a service from state to state, for the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transition {
+    /// The service.
+    pub service: ServiceName,
+    /// The state before.
+    pub from: StateWord,
+    /// The state after; the same when only the means grew harsher.
+    pub to: StateWord,
+    /// The run that it is about: that which lives, else that which just ended.
+    pub run: Option<RunId>,
+    /// What brought it about.
+    pub occasion: Occasion,
+    /// What people read, as far as the service alone knows it.
+    pub reason: Option<String>,
+}
+
+/// What brings a transition about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// An order, be it that its turn came later.
+    Order,
+    /// What the service needs came, or cannot come.
+    Dependency,
+    /// The restart policy: the delay is over.
+    Policy,
+    /// It was not ready in time.
+    StartTimeout,
+    /// The stop signal did not do it, or KILL did not.
+    Escalation,
+    /// The command is executed.
+    Spawned,
+    /// The command could not be executed.
+    SpawnFailed,
+    /// A probe's verdict.
+    Probe,
+    /// The leader ended.
+    Exited(Ended),
+    /// Nothing of the run is left.
+    Gone,
 }
 
 /// One service as people see it.

@@ -83,6 +83,8 @@ pub struct Project {
 #[derive(Default)]
 struct Outcome {
     effects: Vec<Effect>,
+    /// In the order in which they happened.
+    transitions: Vec<Transition>,
     /// Services whose view may have changed.
     changed: BTreeSet<ServiceName>,
     /// Whether who needs whom may have changed, by new declarations or dropped ones.
@@ -227,6 +229,7 @@ impl Project {
             is_hurried: self.is_hurried,
             jitter: &mut self.jitter,
             effects: &mut outcome.effects,
+            transitions: &mut outcome.transitions,
         };
         let is_changed = node.step(input, &mut context);
         if is_changed {
@@ -239,6 +242,10 @@ impl Project {
     fn finish(&mut self, mut outcome: Outcome, now: Moment) -> Vec<Effect> {
         self.settle(now, &mut outcome);
         self.announce(&mut outcome);
-        outcome.effects
+        let notes = outcome.transitions.into_iter();
+        // First what was, then what is to be done: what fails at once is a later transition.
+        let mut effects: Vec<Effect> = notes.map(|one| Effect::Note(Box::new(one))).collect();
+        effects.append(&mut outcome.effects);
+        effects
     }
 }

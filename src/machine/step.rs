@@ -11,7 +11,7 @@ use crate::id::RunId;
 use crate::machine::backoff::Jitter;
 use crate::machine::consequence::{kill, kill_again_if_stuck, spawned, stop};
 use crate::machine::service::{Cause, Hopeless, Node, Stage, State, Why};
-use crate::machine::{Effect, Ended, Goal, RunEvent, text};
+use crate::machine::{Effect, Ended, Goal, Occasion, RunEvent, StateWord, Transition, text};
 use crate::manifest::model::Service;
 use crate::time::Moment;
 
@@ -66,6 +66,38 @@ pub(super) struct Context<'a> {
     pub(super) is_hurried: bool,
     pub(super) jitter: &'a mut Jitter,
     pub(super) effects: &'a mut Vec<Effect>,
+    /// What came of it, for the record.
+    pub(super) transitions: &'a mut Vec<Transition>,
+}
+
+impl Input {
+    /// What a transition that this input leads to came from.
+    fn occasion(&self) -> Occasion {
+        match self {
+            // A run is stopped because of an order; that others go first is a matter of turns.
+            Self::Order(_) | Self::Finding(Finding::MayStop) => Occasion::Order,
+            Self::Finding(Finding::MaySpawn(_) | Finding::IsHopeless(_) | Finding::MayHope) => {
+                Occasion::Dependency
+            }
+            // Which deadline it was shows in the state that it ended.
+            Self::Deadline => Occasion::Policy,
+            Self::Run(RunEvent::Spawned) => Occasion::Spawned,
+            Self::Run(RunEvent::SpawnFailed(_)) => Occasion::SpawnFailed,
+            Self::Run(RunEvent::Ready | RunEvent::NotReady(_)) => Occasion::Probe,
+            Self::Run(RunEvent::Exited(ended)) => Occasion::Exited(*ended),
+            Self::Run(RunEvent::Gone) => Occasion::Gone,
+            Self::Run(RunEvent::Survived(_)) => Occasion::Escalation,
+        }
+    }
+}
+
+/// What is compared to see whether there is something to write down.
+#[derive(PartialEq)]
+struct Seen {
+    word: StateWord,
+    run: Option<RunId>,
+    /// How harsh the ending of the run is.
+    stage: u8,
 }
 
 /// What follows.
@@ -82,7 +114,12 @@ use State as S;
 impl Node {
     /// Takes in one input. Returns whether anything changed.
     pub(super) fn step(&mut self, input: Input, context: &mut Context<'_>) -> bool {
-        let word = self.word();
+        let seen = self.seen();
+        let occasion = match (input.occasion(), &self.state) {
+            (Occasion::Policy, S::Starting { .. }) => Occasion::StartTimeout,
+            (Occasion::Policy, S::Stopping { .. }) => Occasion::Escalation,
+            (occasion, _) => occasion,
+        };
         let before = std::mem::replace(&mut self.state, State::Waiting);
         let next = match input {
             Input::Order(order) => self.after_order(before, order, context),
@@ -95,10 +132,42 @@ impl Node {
             New(state) => (state, true),
         };
         self.state = state;
-        if self.word() != word {
+        let now = self.seen();
+        if now.word != seen.word {
             self.since = context.now;
         }
+        if now != seen {
+            context.transitions.push(Transition {
+                service: self.declaration.name.clone(),
+                from: seen.word,
+                to: now.word,
+                run: now.run.or(seen.run),
+                occasion,
+                reason: self.own_reason(),
+            });
+        }
         is_changed
+    }
+
+    fn seen(&self) -> Seen {
+        let stage = match &self.state {
+            S::Stopping { stage, .. } => match stage {
+                Stage::Grace { .. } => 0,
+                Stage::Killed { .. } => 1,
+                Stage::Stuck { .. } => 2,
+            },
+            S::Down(_)
+            | S::Waiting
+            | S::Spawning { .. }
+            | S::Starting { .. }
+            | S::Ready { .. }
+            | S::Backoff { .. } => 0,
+        };
+        Seen {
+            word: self.word(),
+            run: self.run().map(|run| run.id),
+            stage,
+        }
     }
 
     fn after_order(&mut self, state: State, order: Order, context: &mut Context<'_>) -> Next {

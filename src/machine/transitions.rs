@@ -352,6 +352,7 @@ fn take(before: &Node, input: &Input) -> Transition {
             is_hurried: false,
             jitter: &mut Jitter::new(1),
             effects: &mut effects,
+            transitions: &mut Vec::new(),
         },
     );
     Transition {
@@ -471,6 +472,7 @@ fn describe(transition: &Transition) -> String {
             Effect::Terminate { .. } => " => Terminate",
             Effect::Kill { .. } => " => Kill",
             Effect::Announce(_) => " => Announce",
+            Effect::Note(_) => " => Note",
         };
     }
     text

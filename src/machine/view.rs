@@ -73,14 +73,24 @@ impl Project {
             return Some(text::stops_after(&self.holders_of(name)));
         }
         match &node.state {
-            State::Down(Why::Skipped) => node.declaration.when.unmet.clone(),
+            State::Waiting => Some(text::waits_for(&self.pending(node))),
+            _ => node.own_reason(),
+        }
+    }
+}
+
+impl Node {
+    /// Why it is as it is, as far as it knows by itself.
+    pub(super) fn own_reason(&self) -> Option<String> {
+        match &self.state {
+            State::Down(Why::Skipped) => self.declaration.when.unmet.clone(),
             State::Down(Why::NotStarted | Why::Stopped | Why::Completed)
+            | State::Waiting
             | State::Spawning { .. }
             | State::Ready { .. } => None,
             State::Down(Why::EndedWell(why) | Why::Failed(why) | Why::Blocked(why))
             | State::Backoff { why, .. } => Some(why.clone()),
             State::Down(Why::Dependency(hopeless)) => Some(text::hopeless(hopeless)),
-            State::Waiting => Some(text::waits_for(&self.pending(node))),
             State::Starting { last, .. } => last.clone(),
             State::Stopping { stage, cause, .. } => Some(text::stopping(stage, cause)),
         }

@@ -9,6 +9,7 @@
 
 pub mod config;
 pub mod diagnostics;
+pub mod events;
 pub mod failure;
 pub mod graph;
 pub mod human;

@@ -8,6 +8,7 @@ use sd_notify::NotifyState;
 
 use super::{Supervisor, SupervisorError};
 use crate::control::protocol::{OrderRequest, Proof, Refusal, Status};
+use crate::event::By;
 use crate::machine::StateWord;
 use crate::store::Project;
 
@@ -44,7 +45,7 @@ pub async fn run_in_foreground(
 ) -> Result<Proof, ForegroundError> {
     let begun = Supervisor::begin(project, None, &mut |text: &str| foreground.note(text)).await;
     let (mut supervisor, mut sources, door) = begun?;
-    match supervisor.order(order) {
+    match supervisor.order(order, By::Foreground) {
         Ok(reply) => supervisor.sweep_skipped(&reply.targets),
         Err(refusal) => {
             supervisor.had_order = true;

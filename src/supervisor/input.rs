@@ -4,6 +4,7 @@ use tokio::sync::mpsc;
 
 use super::Supervisor;
 use super::sessions::MadeSession;
+use crate::event::Did;
 use crate::id::{RunId, ServiceName};
 use crate::machine::{Effect, RunEvent};
 use crate::record::Line;
@@ -24,6 +25,8 @@ pub(super) enum Input {
     Session(Box<MadeSession>),
     /// The project's own tmux server runs, as this process.
     TmuxServer(crate::record::RecordedProcess),
+    /// The guardian, which was this process, has ended.
+    GuardianEnded(i32),
 }
 
 /// Where tasks put their words.
@@ -61,6 +64,11 @@ impl Supervisor {
                 if let Err(error) = self.write_ledger(Line::TmuxServer(process)) {
                     eprintln!("{error}");
                 }
+                Vec::new()
+            }
+            Input::GuardianEnded(pid) => {
+                crate::sys::guardian::forget_guardian();
+                self.note_supervision(Did::LostGuardian, Some(format!("process {pid} ended")));
                 Vec::new()
             }
         };

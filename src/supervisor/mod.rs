@@ -14,6 +14,7 @@ mod clock;
 mod ending;
 mod finish;
 mod foreground;
+mod history;
 mod input;
 mod log_writer;
 mod orders;
@@ -35,6 +36,8 @@ use crate::catalogue::Code;
 use crate::code;
 use crate::control::protocol::{News, Notice};
 use crate::control::server::{self, Request, Shared};
+use crate::event::Did;
+use crate::event_log::EventLog;
 use crate::id::{RunId, ServiceName};
 use crate::machine::{self, Effect, Event, RunEvent};
 use crate::manifest::model::Manifest;
@@ -125,6 +128,8 @@ struct Supervisor {
     had_order: bool,
     /// Sentences about what was found at the start, for the proof.
     recovered: Vec<String>,
+    events: EventLog,
+    ordered: Option<history::Ordered>,
 }
 
 /// What feeds the loop.
@@ -186,7 +191,7 @@ impl Supervisor {
         };
         guardian::let_stop_signals_in().map_err(system("unblock signals"))?;
         if let Some(guardian) = guardian {
-            tokio::spawn(watch_guardian(guardian));
+            tokio::spawn(watch_guardian(guardian, Outbox::new(sender.clone())));
         }
 
         let found = project.read_ledger()?;
@@ -209,7 +214,9 @@ impl Supervisor {
             leaving,
             server: tokio::spawn(server::serve(listener, shared)),
         };
-        let supervisor = Self {
+        let mut supervisor = Self {
+            events: EventLog::new(project.events_file()),
+            ordered: None,
             machine: machine::Project::new(seed(), found.next_run),
             private_tmux: sessions::PrivateServer::new(
                 &project,
@@ -232,6 +239,10 @@ impl Supervisor {
             had_order: false,
             recovered,
         };
+        supervisor.note_supervision(Did::Began, None);
+        if !supervisor.recovered.is_empty() {
+            supervisor.note_supervision(Did::Recovered, Some(supervisor.recovered.join("; ")));
+        }
         Ok((supervisor, sources, door))
     }
 
@@ -313,6 +324,7 @@ impl Supervisor {
                 Effect::Terminate { run, .. } => self.terminate(run),
                 Effect::Kill { run, .. } => self.kill(run),
                 Effect::Announce(service) => self.announce(service),
+                Effect::Note(transition) => self.note_transition(*transition),
             }
         }
     }
@@ -361,6 +373,7 @@ impl Supervisor {
     async fn leave(mut self, door: Door) -> crate::control::protocol::Proof {
         let proof = finish::finish(&mut self).await;
         self.publish(News::Finished(proof.clone()));
+        self.note_supervision(Did::Left, None);
         self.outputs.clear();
         if proof.is_clean() {
             self.close_ledger();
@@ -381,10 +394,9 @@ impl Supervisor {
 
 /// Learns of the guardian's end. Nobody brings this supervisor back from then on, as `status` tells;
 /// a service manager's supervisor is in the same place.
-async fn watch_guardian(guardian: Identity) {
+async fn watch_guardian(guardian: Identity, outbox: Outbox) {
     starting::until_over(&guardian).await;
-    guardian::forget_guardian();
-    eprintln!("the guardian {} has ended", guardian.pid);
+    outbox.put(Input::GuardianEnded(guardian.pid));
 }
 
 /// How long a supervisor that nobody gives an order stays.

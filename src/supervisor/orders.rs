@@ -8,6 +8,7 @@ use crate::catalogue::Code;
 use crate::code;
 use crate::control::protocol::{OrderReply, OrderRequest, Refusal, VERSION};
 use crate::control::server::{Request, Snapshot};
+use crate::event::By;
 use crate::exit::ExitCode;
 use crate::graph::Graph;
 use crate::machine::StateWord;
@@ -32,12 +33,12 @@ impl Supervisor {
                     let _ = answer.send(snapshot);
                 }
             }
-            Request::Order(order, answer) => self.answer_order(&order, answer),
+            Request::Order(order, by, answer) => self.answer_order(&order, by, answer),
         }
     }
 
-    fn answer_order(&mut self, request: &OrderRequest, answer: Answer) {
-        let reply = self.order(request);
+    fn answer_order(&mut self, request: &OrderRequest, by: By, answer: Answer) {
+        let reply = self.order(request, by);
         let sweeps = match &reply {
             Ok(_) if request.dry_run => Vec::new(),
             Ok(_) if request.order == Order::Down => self.selected_group_sweeps(&request.selection),
@@ -111,7 +112,7 @@ impl Supervisor {
     }
 
     /// Takes an order. A refused one changes nothing.
-    pub(super) fn order(&mut self, request: &OrderRequest) -> Result<OrderReply, Refusal> {
+    pub(super) fn order(&mut self, request: &OrderRequest, by: By) -> Result<OrderReply, Refusal> {
         if request.version != VERSION {
             return Err(refusal(
                 code!("control::bad_version"),
@@ -125,7 +126,7 @@ impl Supervisor {
         }
         let plan = self.plan(request)?;
         if !request.dry_run {
-            self.apply(request, &plan)?;
+            self.apply(request, &plan, by)?;
         }
         let mut targets: Vec<_> = plan
             .waves
@@ -214,7 +215,7 @@ impl Supervisor {
         }
     }
 
-    fn apply(&mut self, request: &OrderRequest, plan: &Plan) -> Result<(), Refusal> {
+    fn apply(&mut self, request: &OrderRequest, plan: &Plan, by: By) -> Result<(), Refusal> {
         if let Some(manifest) = request
             .manifest
             .as_ref()
@@ -232,6 +233,7 @@ impl Supervisor {
             self.manifest = Some(manifest.clone());
         }
         self.had_order = true;
+        self.note_order(request, plan, by);
         let now = self.clock.now();
         let manifest = self
             .manifest
@@ -255,7 +257,7 @@ impl Supervisor {
             dry_run: false,
             now,
         };
-        if let Err(refusal) = self.order(&request) {
+        if let Err(refusal) = self.order(&request, By::Signal) {
             eprintln!("cannot stop: {refusal}");
         }
     }

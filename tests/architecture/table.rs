@@ -56,6 +56,7 @@ const TABLE: &[Row] = &[
             "log_reader",
             "log_format",
             "supervisor",
+            "event",
             "layers",
             "selftest",
             "sys",
@@ -66,6 +67,7 @@ const TABLE: &[Row] = &[
         World::Shell,
         &[
             "exit",
+            "event",
             "control::protocol",
             "manifest",
             "graph",
@@ -98,6 +100,8 @@ const TABLE: &[Row] = &[
             "log_format",
             "exit",
             "guardian",
+            "event",
+            "event_log",
         ],
     ),
     row(
@@ -107,11 +111,17 @@ const TABLE: &[Row] = &[
             "control::handshake",
             "store",
             "record",
+            "event",
+            "event_log",
             "manifest::model",
             "sys",
         ],
     ),
-    row("control", World::Shell, &["control", "store", "guardian"]),
+    row(
+        "control",
+        World::Shell,
+        &["control", "store", "guardian", "event"],
+    ),
     row(
         "control::protocol",
         World::Pure,
@@ -126,6 +136,8 @@ const TABLE: &[Row] = &[
     ),
     row("selftest::report", World::Pure, &["layers"]),
     // The pure heart.
+    row("event", World::Pure, &["machine", "plan"]),
+    row("event_log", World::Shell, &["event"]),
     row("record", World::Pure, &["manifest::model", "machine"]),
     row(
         "machine",

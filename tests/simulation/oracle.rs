@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use baudbot::id::{RunId, ServiceName};
-use baudbot::machine::{Ended, Event, Goal, Project, RunEvent, View};
+use baudbot::machine::{Ended, Event, Goal, Project, RunEvent, StateWord, View};
 use baudbot::manifest::model::{Exit, Manifest, Policy, Service};
 use baudbot::plan::{Action, Plan};
 use baudbot::time::Moment;
@@ -38,6 +38,8 @@ pub(crate) use ensure;
 pub(crate) struct Oracle {
     books: BTreeMap<ServiceName, Book>,
     views: BTreeMap<ServiceName, View>,
+    /// The state that each service came into last, by what was told for the record.
+    noted: BTreeMap<ServiceName, StateWord>,
     is_hurried: bool,
 }
 

@@ -455,7 +455,7 @@ impl World {
                     let aftermath = fake.kill();
                     self.enqueue(*run, aftermath)?;
                 }
-                Effect::Redeclare { .. } | Effect::Announce(_) => {}
+                Effect::Redeclare { .. } | Effect::Announce(_) | Effect::Note(_) => {}
             }
         }
         Ok(())
@@ -494,5 +494,9 @@ fn short(effect: &Effect) -> String {
         Effect::Kill { service, run } => format!("Kill {service}, run {run}"),
         Effect::Redeclare { run, service } => format!("Redeclare {}, run {run}", service.name),
         Effect::Announce(service) => format!("Announce {service}"),
+        Effect::Note(note) => format!(
+            "Note {}: {:?} to {:?}, {:?}",
+            note.service, note.from, note.to, note.occasion
+        ),
     }
 }

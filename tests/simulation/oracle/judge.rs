@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use baudbot::id::{RunId, ServiceName};
-use baudbot::machine::{Effect, Goal, Project, StateWord, View};
+use baudbot::machine::{Effect, Goal, Project, StateWord, Transition, View};
 use baudbot::manifest::model::Service;
 use baudbot::time::Moment;
 
@@ -33,7 +33,34 @@ impl Oracle {
                     );
                 }
                 Effect::Announce(_) => {}
+                Effect::Note(note) => self.saw_note(note)?,
             }
+        }
+        self.check_notes()
+    }
+
+    /// The record has no gap: each transition begins where the one before it ended.
+    fn saw_note(&mut self, note: &Transition) -> Verdict {
+        let before = self.noted.insert(note.service.clone(), note.to);
+        let before = before.unwrap_or(StateWord::Inactive);
+        ensure!(
+            before == note.from,
+            "`{}` was noted as {before:?}; then {note:?}",
+            note.service
+        );
+        Ok(())
+    }
+
+    /// The record ends where things are.
+    fn check_notes(&mut self) -> Verdict {
+        self.noted.retain(|name, _| self.views.contains_key(name));
+        for (name, view) in &self.views {
+            let noted = self.noted.get(name).copied();
+            ensure!(
+                noted.unwrap_or(StateWord::Inactive) == view.state,
+                "`{name}` is {:?} and was noted as {noted:?}",
+                view.state
+            );
         }
         Ok(())
     }
