@@ -20,12 +20,13 @@ pub struct Change {
 }
 
 /// Used by the supervisor only: a run that lives takes them over.
-const SUPERVISION: [&str; 8] = [
+const SUPERVISION: [&str; 9] = [
     "groups",
     "when",
     "depends_on",
     "restart",
     "stop",
+    "hooks",
     "success_exit",
     "cleanup",
     "log",
@@ -110,6 +111,7 @@ pub fn take_over(old: &Service, new: &Service, is_ready: bool) -> Service {
         ready: ready.clone(),
         restart: new.restart.clone(),
         stop: new.stop.clone(),
+        hooks: new.hooks.clone(),
         success_exit: new.success_exit.clone(),
         cleanup: new.cleanup.clone(),
         log: new.log,
@@ -182,7 +184,7 @@ mod tests {
     use super::*;
     use crate::declare::{in_group, name, needs, probed, process};
     use crate::manifest::model::{
-        Cleanup, Command, Condition, EnvFile, Exit, Kind, Policy, Probe, Signal,
+        Cleanup, Command, Condition, EnvFile, Exit, Kind, Limit, Policy, Probe, Signal,
     };
 
     type Edit = fn(&mut Service);
@@ -202,7 +204,18 @@ mod tests {
     }
 
     /// Each edit with the names that people see, by what it asks for.
-    const PROCESS: [(Edit, &[&str]); 10] = [
+    const PROCESS: [(Edit, &[&str]); 12] = [
+        (|s| s.user = Some("www".into()), &["user"]),
+        (
+            |s| {
+                let limit = Limit {
+                    soft: Some(1),
+                    hard: None,
+                };
+                s.limits.insert("nofile".into(), limit);
+            },
+            &["limits"],
+        ),
         (|s| s.command = Command::Shell("x".into()), &["command"]),
         (|s| s.working_dir = PathBuf::from("/tmp"), &["working_dir"]),
         (|s| s.umask = Some(0o77), &["umask"]),
@@ -239,7 +252,15 @@ mod tests {
             &["ready"],
         ),
     ];
-    const SUPERVISION: [(Edit, &[&str]); 10] = [
+    const SUPERVISION: [(Edit, &[&str]); 12] = [
+        (
+            |s| s.hooks.after_stop = Some(Command::Shell("x".into())),
+            &["hooks.after_stop"],
+        ),
+        (
+            |s| s.stop.command = Some(Command::Shell("x".into())),
+            &["stop.command"],
+        ),
         (|s| s.when.env = vec!["X".into()], &["when.env"]),
         (|s| s.restart.delay = Duration::ZERO, &["restart.delay"]),
         (|s| s.restart.policy = Policy::Never, &["restart.policy"]),
@@ -379,6 +400,7 @@ mod tests {
             "ready",
             "restart",
             "stop",
+            "hooks",
             "success_exit",
             "cleanup",
             "log",

@@ -4,6 +4,11 @@ use super::{Entry, entry};
 
 pub(super) const ENTRIES: &[Entry] = &[
     entry(
+        "manifest::after_ready_on_task",
+        "A task has a hook for when it is ready, which it is when it is over.",
+        "Use `after_stop`, or a further task that depends on it.",
+    ),
+    entry(
         "manifest::bad_duration",
         "A duration cannot be read, or is out of the range that its field takes.",
         "Write a number with a unit, as in `500ms`, `30s`, `5m` or `1h`, within the range that the message names.",

@@ -230,6 +230,20 @@ fn give_up(service: &Service, now: Moment) -> Option<Moment> {
     (!service.is_task()).then(|| now + timeout)
 }
 
+/// How long there is before KILL. A command that asks first has its own time before the signal's.
+fn grace(service: &Service) -> Duration {
+    let asks = if service.stop.command.is_some() { 2 } else { 1 };
+    service.stop.timeout * asks
+}
+
+/// How long the command after the end may take.
+fn after_stop(service: &Service) -> Duration {
+    match service.hooks.after_stop {
+        Some(_) => service.hooks.timeout,
+        None => Duration::ZERO,
+    }
+}
+
 /// Every run, one that ended by itself too, leaves through here: stragglers get the stop signal and
 /// the grace as well.
 pub(super) fn stop(run: Run, cause: Cause, context: &mut Context<'_>) -> State {
@@ -240,7 +254,7 @@ pub(super) fn stop(run: Run, cause: Cause, context: &mut Context<'_>) -> State {
         service: run.service.name.clone(),
         run: run.id,
     });
-    let until = context.now + run.service.stop.timeout;
+    let until = context.now + grace(&run.service);
     State::Stopping {
         run,
         stage: Stage::Grace { until },
@@ -253,7 +267,7 @@ pub(super) fn kill(run: Run, cause: Cause, context: &mut Context<'_>) -> State {
         service: run.service.name.clone(),
         run: run.id,
     });
-    let until = context.now + KILL_BOUND;
+    let until = context.now + KILL_BOUND + after_stop(&run.service);
     State::Stopping {
         run,
         stage: Stage::Killed { until },

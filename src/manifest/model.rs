@@ -101,6 +101,9 @@ pub struct Service {
     pub restart: Restart,
     /// How it is asked to stop.
     pub stop: Stop,
+    /// What runs beside it.
+    #[serde(default)]
+    pub hooks: Hooks,
     /// The ways to end that count as well done, beside the signal that we sent ourselves.
     pub success_exit: Vec<Exit>,
     /// How the last of it is found and ended.
@@ -350,10 +353,37 @@ pub struct Restart {
 /// How a service is asked to stop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stop {
+    /// A command that asks it before the signal does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Command>,
     /// The signal's number.
     pub signal: Signal,
     /// How long it has before KILL.
     pub timeout: Duration,
+}
+
+/// Commands that run beside a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hooks {
+    /// Before each start.
+    pub before_start: Option<Command>,
+    /// Once a run is ready.
+    pub after_ready: Option<Command>,
+    /// Once nothing of a run is left.
+    pub after_stop: Option<Command>,
+    /// How long each may take.
+    pub timeout: Duration,
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        Self {
+            before_start: None,
+            after_ready: None,
+            after_stop: None,
+            timeout: Duration::from_secs(30),
+        }
+    }
 }
 
 /// A limit of one resource. What is `None` stays as it is.

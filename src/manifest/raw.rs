@@ -156,6 +156,9 @@ pub(crate) struct Defaults {
     /// How services are asked to stop. A service's own `stop` wins field by field.
     #[schemars(extend("default" = {"signal": "TERM", "timeout": "10s"}, "examples" = [{"timeout": "30s"}]))]
     pub(crate) stop: Field<Stop>,
+    /// Commands that run beside services. A service's own `hooks` win field by field.
+    #[schemars(extend("default" = {"timeout": "30s"}, "examples" = [{"before_start": ["./migrate"], "timeout": "5m"}]))]
+    pub(crate) hooks: Field<Hooks>,
     /// The ways to end that count as well done. A service's own list replaces this one.
     #[schemars(extend("default" = [0], "examples" = [[0, 143]]))]
     pub(crate) success_exit: Field<Vec<Field<Exit>>>,
@@ -252,6 +255,9 @@ pub(crate) struct Service {
     /// How it is asked to stop. What is left after the timeout is killed.
     #[schemars(extend("default" = {"signal": "TERM", "timeout": "10s"}, "examples" = [{"signal": "INT", "timeout": "30s"}]))]
     pub(crate) stop: Field<Stop>,
+    /// Commands that run beside it: before its start, once it is ready, after its end.
+    #[schemars(extend("default" = {"timeout": "30s"}, "examples" = [{"before_start": ["./migrate"], "timeout": "5m"}]))]
+    pub(crate) hooks: Field<Hooks>,
     /// The ways to end that count as well done, beside the signal that stops it: exit codes and
     /// signals.
     #[schemars(extend("default" = [0], "examples" = [[0, 143], [0, "HUP"]]))]
@@ -536,11 +542,36 @@ pub(crate) struct RestartSettings {
 #[serde(default, deny_unknown_fields)]
 #[schemars(inline)]
 pub(crate) struct Stop {
+    /// A command that asks it before the signal does, in its environment, directory and user, with
+    /// the process id of its leader in BAUDBOT_PID. It has `timeout`; when it succeeds, so has the
+    /// service, before the signal comes, and `timeout` again after the signal, before KILL. Default: none.
+    #[schemars(extend("examples" = [["nginx", "-s", "quit"]]))]
+    pub(crate) command: Field<Command>,
     /// The signal that asks it.
     #[schemars(extend("default" = "TERM", "examples" = ["INT", "SIGQUIT", 15]))]
     pub(crate) signal: Field<Signal>,
     /// How long it has before it is killed.
     #[schemars(extend("default" = "10s", "examples" = ["30s"]))]
+    pub(crate) timeout: Field<Duration>,
+}
+
+/// Commands that run beside a service: in its environment, directory, limits and user, their output in
+/// its log.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(inline)]
+pub(crate) struct Hooks {
+    /// Before each start, restarts too. If it fails, the start has failed. Default: none.
+    #[schemars(extend("examples" = [["./migrate"], "mkdir -p run"]))]
+    pub(crate) before_start: Field<Command>,
+    /// Once a run is ready. A failure is told in `status` and changes nothing; not of a task. Default: none.
+    #[schemars(extend("examples" = [["curl", "-fsS", "http://127.0.0.1:8080/warm-up"]]))]
+    pub(crate) after_ready: Field<Command>,
+    /// Once nothing of a run is left, however it ended, also when its start failed. Default: none.
+    #[schemars(extend("examples" = ["rm -f run/web.sock"]))]
+    pub(crate) after_stop: Field<Command>,
+    /// How long each of them may take before it is killed and has failed.
+    #[schemars(extend("default" = "30s", "examples" = ["5m"]))]
     pub(crate) timeout: Field<Duration>,
 }
 

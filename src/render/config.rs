@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::manifest::model::{
-    Cleanup, Command, Environment, Exit, Group, Limit, Manifest, Probe, Ready, Restart, Service,
-    Signal, TmuxServer, When,
+    Cleanup, Command, Environment, Exit, Group, Hooks, Limit, Manifest, Probe, Ready, Restart,
+    Service, Signal, Stop, TmuxServer, When,
 };
 use crate::manifest::{PrintError, to_yaml};
 
@@ -126,11 +126,10 @@ impl Shown<'_> {
             put("ready", self.ready(ready));
         }
         put("restart", restart(&service.restart));
-        let timeout = span(service.stop.timeout);
-        put(
-            "stop",
-            json!({ "signal": signal(service.stop.signal), "timeout": timeout }),
-        );
+        put("stop", self.stop(&service.stop));
+        if let Some(hooks) = self.hooks(&service.hooks) {
+            put("hooks", hooks);
+        }
         put("success_exit", exits(&service.success_exit));
         put("cleanup", cleanup(&service.cleanup));
         if let Some(session) = service.session() {
@@ -142,6 +141,34 @@ impl Shown<'_> {
             json!({ "max_size": size(log.max_size), "keep": log.keep }),
         );
         map.into()
+    }
+
+    fn stop(&self, stop: &Stop) -> Value {
+        let mut map = Map::new();
+        if let Some(command) = &stop.command {
+            map.insert("command".into(), self.command(command));
+        }
+        map.insert("signal".into(), signal(stop.signal));
+        map.insert("timeout".into(), json!(span(stop.timeout)));
+        map.into()
+    }
+
+    fn hooks(&self, hooks: &Hooks) -> Option<Value> {
+        let mut map = Map::new();
+        for (key, command) in [
+            ("before_start", &hooks.before_start),
+            ("after_ready", &hooks.after_ready),
+            ("after_stop", &hooks.after_stop),
+        ] {
+            if let Some(command) = command {
+                map.insert(key.into(), self.command(command));
+            }
+        }
+        if map.is_empty() {
+            return None;
+        }
+        map.insert("timeout".into(), json!(span(hooks.timeout)));
+        Some(map.into())
     }
 
     fn command(&self, command: &Command) -> Value {

@@ -11,6 +11,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -18,6 +19,7 @@ use nix::sys::signal::Signal;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Supervisor;
+use super::hooks::AfterStop;
 use super::input::Outbox;
 use super::output::Drainer;
 use super::sessions::Sessions;
@@ -59,16 +61,35 @@ impl Supervisor {
             return;
         };
         run.is_cancelled = true;
+        let signal = run.service.stop.signal.0;
+        if run.is_before_start {
+            // When that has ended, the start is given up.
+            self.set_ender(id, async move { ending.ask(signal).await });
+            return;
+        }
         if run.leader.is_none() {
             // Its session is being made; it is given up when it is there.
             return;
         }
-        let signal = run.service.stop.signal.0;
+        let timeout = run.service.stop.timeout;
         let (service, outbox) = (run.service.name.clone(), self.outbox.clone());
+        let (command, after_stop) = (self.stop_command(id), self.after_stop(id));
         let drainer = self.drainer(&service);
         let end = async move {
+            if let Some(command) = command {
+                let asked = async {
+                    // A command that fails has not asked: the signal does so at once.
+                    if command.run_and_tell(&service).await.is_ok() {
+                        ending.until_empty().await;
+                    }
+                };
+                // What does not end by itself gets the signal, and its grace.
+                let _ = tokio::time::timeout(timeout, asked).await;
+            }
             ending.ask(signal).await;
-            ending.conclude(&service, id, drainer, &outbox).await;
+            ending
+                .conclude(&service, id, drainer, after_stop, &outbox)
+                .await;
         };
         self.set_ender(id, end);
     }
@@ -80,10 +101,19 @@ impl Supervisor {
             return;
         };
         run.is_cancelled = true;
+        if run.has_begun_after_stop.load(Ordering::Relaxed) {
+            // Nothing is left of it but a command that has an end of its own.
+            return;
+        }
+        if run.is_before_start {
+            self.set_ender(id, async move { drop(ending.force().await) });
+            return;
+        }
         if run.leader.is_none() {
             return;
         }
         let (service, outbox) = (run.service.name.clone(), self.outbox.clone());
+        let after_stop = self.after_stop(id);
         let drainer = self.drainer(&service);
         let end = async move {
             let survivors = ending.force().await;
@@ -91,12 +121,14 @@ impl Supervisor {
                 outbox.run(&service, id, RunEvent::Survived(survivors));
                 ending.until_empty().await;
             }
-            ending.conclude(&service, id, drainer, &outbox).await;
+            ending
+                .conclude(&service, id, drainer, after_stop, &outbox)
+                .await;
         };
         self.set_ender(id, end);
     }
 
-    fn ending(&self, id: RunId) -> Ending {
+    pub(super) fn ending(&self, id: RunId) -> Ending {
         let sessions = self.runs.get(&id).and_then(|run| run.sessions.clone());
         Ending {
             roots: self.roots(id),
@@ -104,7 +136,7 @@ impl Supervisor {
         }
     }
 
-    fn set_ender(&mut self, id: RunId, end: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn set_ender(&mut self, id: RunId, end: impl Future<Output = ()> + Send + 'static) {
         let end = AbortOnDropHandle::new(tokio::spawn(end));
         if let Some(run) = self.runs.get_mut(&id) {
             run.ender = Some(end);
@@ -179,12 +211,23 @@ impl Ending {
         force(roots).await
     }
 
+    /// As [`Ending::force`], of what a hook left.
+    pub(super) async fn force_and_tell(&self, service: &ServiceName) {
+        for left in self.force().await {
+            eprintln!(
+                "process {} ({}) of a hook of `{service}` does not end: {}",
+                left.pid, left.command, left.reason
+            );
+        }
+    }
+
     /// Nobody is left: the sessions go, and the run is gone.
     async fn conclude(
         &self,
         service: &ServiceName,
         run: RunId,
         drainer: Option<Drainer>,
+        after_stop: Option<Arc<AfterStop>>,
         outbox: &Outbox,
     ) {
         if let Some(sessions) = &self.sessions {
@@ -196,6 +239,10 @@ impl Ending {
                 ),
                 Err(error) => eprintln!("cannot end the tmux sessions of `{service}`: {error}"),
             }
+        }
+        if let Some(after_stop) = after_stop {
+            after_stop.run(service).await;
+            self.force_and_tell(service).await;
         }
         if let Some(drainer) = drainer {
             drainer.drain().await;

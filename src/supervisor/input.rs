@@ -3,6 +3,7 @@
 use tokio::sync::mpsc;
 
 use super::Supervisor;
+use super::hooks::BeforeStart;
 use super::sessions::MadeSession;
 use crate::event::Did;
 use crate::id::{RunId, ServiceName};
@@ -23,6 +24,15 @@ pub(super) enum Input {
     },
     /// The session of a run is there; the process in its pane waits at its gate.
     Session(Box<MadeSession>),
+    /// The command before a run's start ended.
+    BeforeStart(BeforeStart),
+    /// Something that people should know about a live run.
+    Note {
+        /// The run.
+        run: RunId,
+        /// What.
+        text: String,
+    },
     /// The project's own tmux server runs, as this process.
     TmuxServer(crate::record::RecordedProcess),
     /// The guardian, which was this process, has ended.
@@ -60,6 +70,14 @@ impl Supervisor {
                 self.session_made(*made);
                 Vec::new()
             }
+            Input::BeforeStart(ended) => {
+                self.before_start_ended(ended);
+                Vec::new()
+            }
+            Input::Note { run, text } => {
+                self.remark(run, text);
+                Vec::new()
+            }
             Input::TmuxServer(process) => {
                 if let Err(error) = self.write_ledger(Line::TmuxServer(process)) {
                     eprintln!("{error}");
@@ -76,12 +94,23 @@ impl Supervisor {
     }
 
     fn take_run_event(&mut self, service: ServiceName, run: RunId, what: RunEvent) -> Vec<Effect> {
+        if let RunEvent::SpawnFailed(failure) = &what
+            && self.owes_after_stop(run)
+        {
+            self.give_up_start(service, run, failure.clone());
+            return Vec::new();
+        }
+        let may_be_ready = matches!(what, RunEvent::Spawned | RunEvent::Ready);
         match &what {
             RunEvent::Spawned => self.spawned(run),
             RunEvent::Gone | RunEvent::SpawnFailed(_) => self.forget(run),
             RunEvent::Exited(_) => self.exited(run),
             RunEvent::Ready | RunEvent::NotReady(_) | RunEvent::Survived(_) => {}
         }
-        self.tell(service, run, what)
+        let effects = self.tell(service, run, what);
+        if may_be_ready {
+            self.begin_after_ready(run);
+        }
+        effects
     }
 }

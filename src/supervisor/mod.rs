@@ -15,6 +15,7 @@ mod ending;
 mod finish;
 mod foreground;
 mod history;
+mod hooks;
 mod input;
 mod log_writer;
 mod orders;

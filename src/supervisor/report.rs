@@ -49,7 +49,10 @@ impl Supervisor {
             description: service.description.clone(),
             goal: view.goal,
             state: view.state,
-            reason: view.reason,
+            reason: view.reason.or_else(|| {
+                let run = self.runs.get(&view.run?)?;
+                run.note.clone()
+            }),
             pid: view.run.and_then(|run| self.leader_pid(run)),
             since: Some(self.clock.timestamp(view.since)),
             deadline: view.deadline.map(|deadline| self.clock.timestamp(deadline)),

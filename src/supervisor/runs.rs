@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 use tokio_util::task::AbortOnDropHandle;
@@ -37,6 +38,14 @@ pub(super) struct LiveRun {
     pub(super) is_ending: bool,
     /// Whether it is to be given up while it is being started.
     pub(super) is_cancelled: bool,
+    /// Whether the command before its start runs.
+    pub(super) is_before_start: bool,
+    /// Whether the command after its end was begun.
+    pub(super) has_begun_after_stop: Arc<AtomicBool>,
+    /// Something that people should know of it.
+    pub(super) note: Option<String>,
+    /// The command that runs beside it once it is ready.
+    pub(super) after_ready: Option<AbortOnDropHandle<()>>,
     /// Starts it, then waits for its leader's end.
     pub(super) watcher: Option<AbortOnDropHandle<()>>,
     /// Asks whether it is ready.
@@ -57,6 +66,10 @@ impl LiveRun {
             sessions: None,
             is_ending: false,
             is_cancelled: false,
+            is_before_start: false,
+            has_begun_after_stop: Arc::default(),
+            note: None,
+            after_ready: None,
             watcher: None,
             prober: None,
             ender: None,

@@ -20,11 +20,11 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Supervisor;
 use super::input::{Input, Outbox};
 use super::output::Drainer;
-use super::runs::{LiveRun, recorded};
+use super::runs::recorded;
 use super::starting::{ended, failure, until_over};
 use crate::id::{RunId, ServiceName};
 use crate::machine::{RunEvent, StartFailure};
-use crate::manifest::model::TmuxServer;
+use crate::manifest::model::{Service, TmuxServer};
 use crate::record;
 use crate::store::Project;
 use crate::sys::guardian::own_program;
@@ -261,26 +261,23 @@ impl Sessions {
 }
 
 impl Supervisor {
-    pub(super) fn start_session(
-        &mut self,
-        id: RunId,
-        mut run: LiveRun,
-        name: String,
-    ) -> Result<(), StartFailure> {
-        let output = self.open_output(&run.service)?;
+    pub(super) fn start_session(&mut self, id: RunId, service: &Service, name: String) {
+        let Some(output) = self.outputs.get(&service.name) else {
+            return;
+        };
         let maker = Maker {
             run: id,
-            service: run.service.name.clone(),
+            service: service.name.clone(),
             name,
-            working_dir: run.service.working_dir.clone(),
+            working_dir: service.working_dir.clone(),
             output: output.stdout().to_owned(),
             gate: self.project.gate_dir().join(id.to_string()),
-            sessions: run.sessions.clone(),
+            sessions: self.runs.get(&id).and_then(|run| run.sessions.clone()),
             outbox: self.outbox.clone(),
         };
-        run.watcher = Some(AbortOnDropHandle::new(tokio::spawn(maker.run())));
-        self.runs.insert(id, run);
-        Ok(())
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.watcher = Some(AbortOnDropHandle::new(tokio::spawn(maker.run())));
+        }
     }
 
     /// The pane of a run waits at its gate: its process is written down, then the gate is opened.

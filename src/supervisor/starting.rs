@@ -66,9 +66,27 @@ impl Supervisor {
         let mut run = LiveRun::new(Arc::clone(service), environment);
         run.user = user;
         run.sessions = self.own_sessions(service);
+        self.open_output(service)?;
+        self.runs.insert(id, run);
+        if self.begin_before_start(id) {
+            return Ok(());
+        }
+        let begun = self.execute(id);
+        if begun.is_err() {
+            self.runs.remove(&id);
+        }
+        begun
+    }
+
+    /// Begins the run itself.
+    pub(super) fn execute(&mut self, id: RunId) -> Result<(), StartFailure> {
+        let Some(run) = self.runs.get(&id) else {
+            return Ok(());
+        };
+        let service = Arc::clone(&run.service);
         match &service.kind {
-            Kind::Process | Kind::Task => self.start_process(id, run)?,
-            Kind::Tmux { session } => self.start_session(id, run, session.clone())?,
+            Kind::Process | Kind::Task => self.start_process(id, &service)?,
+            Kind::Tmux { session } => self.start_session(id, &service, session.clone()),
         }
         // Nothing has been read of it yet: this task has not let go of the thread.
         self.watch_log(id);
@@ -111,18 +129,22 @@ impl Supervisor {
         }
     }
 
-    fn start_process(&mut self, id: RunId, mut run: LiveRun) -> Result<(), StartFailure> {
-        let output = self.open_output(&run.service)?;
+    fn start_process(&mut self, id: RunId, service: &Service) -> Result<(), StartFailure> {
+        let output = self.open_output(service)?;
         let drainer = output.drainer();
         let (stdout, stderr) = (output.stdout().to_owned(), output.stderr().to_owned());
+        let Some(run) = self.runs.get(&id) else {
+            return Ok(());
+        };
         let launch = Launch {
-            command: self.command(id, &run),
+            command: self.command(id, run),
             stdout,
             stderr,
         };
         let gated = process::fork_gated(&launch).map_err(|error| StartFailure::from(&error))?;
         let leader = gated.identity().clone();
-        if let Err(error) = self.write_ledger(self.started_line(id, &run, &leader)) {
+        let line = self.started_line(id, run, &leader);
+        if let Err(error) = self.write_ledger(line) {
             let failure = failure("writing the ledger", &error, false);
             if let Err(error) = gated.abort() {
                 eprintln!("cannot give up a start: {error}");
@@ -130,19 +152,19 @@ impl Supervisor {
             return Err(failure);
         }
         let report = gated.release();
-        let name = run.service.name.clone();
         let watch = watch_child(
-            name,
+            service.name.clone(),
             id,
             leader.clone(),
             report,
             drainer,
             self.outbox.clone(),
         );
-        run.leader = Some(leader);
-        run.is_child = true;
-        run.watcher = Some(AbortOnDropHandle::new(tokio::spawn(watch)));
-        self.runs.insert(id, run);
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.leader = Some(leader);
+            run.is_child = true;
+            run.watcher = Some(AbortOnDropHandle::new(tokio::spawn(watch)));
+        }
         Ok(())
     }
 
@@ -189,7 +211,7 @@ async fn watch_child(
     outbox.run(&service, run, what);
 }
 
-async fn read_report(report: OwnedFd) -> Result<(), StartError> {
+pub(super) async fn read_report(report: OwnedFd) -> Result<(), StartError> {
     let mut text = Vec::new();
     // An unreadable report is one without a word: the exit status will tell.
     if let Ok(mut receiver) = pipe::Receiver::from_owned_fd(report) {

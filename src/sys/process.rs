@@ -316,6 +316,20 @@ pub fn reap(pid: i32) -> io::Result<Option<Exit>> {
     Ok(exit)
 }
 
+/// Ends the group of the child `pid` by KILL, and leaves it to [`reap_orphans`] to reap the child.
+pub fn kill_group_and_disown(pid: i32) {
+    let mut declared = answered_for();
+    if declared.remove(&pid) {
+        // Not reaped yet, so the number is still its own.
+        let _ = nix::sys::signal::killpg(
+            nix::unistd::Pid::from_raw(pid),
+            nix::sys::signal::Signal::SIGKILL,
+        );
+        // It may have ended before; then no signal tells of it any more.
+        let _ = wait_child(pid, libc::WEXITED | libc::WNOHANG);
+    }
+}
+
 /// Reaps every child that has ended and that nobody here answers for: what our descendants orphaned
 /// came to us, the subreaper. Returns the pids.
 ///

@@ -1,5 +1,6 @@
 //! The keys of the manifest's language with real processes, a module for each.
 
+mod hooks;
 mod identity;
 mod preflight;
 #[path = "../scene/mod.rs"]

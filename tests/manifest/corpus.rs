@@ -34,6 +34,8 @@ const RULES_NO_SCHEMA_CAN_SAY: &[&str] = &[
     "pgid_on_tmux",
     "task_restarts_always",
     "ready_on_task",
+    "after_ready_on_task",
+    "limit_over_hard",
     "delay_over_maximum",
     "set_and_unset",
     // What is found where the order is given.

@@ -8,8 +8,8 @@ use indexmap::IndexMap;
 
 use baudbot::id::{GroupName, ProjectName, ServiceName};
 use baudbot::manifest::model::{
-    Cleanup, Command, Condition, Dependency, Environment, Exit, Group, Kind, Log, Manifest, Policy,
-    Probe, Ready, Restart, Service, Signal, Stop, TmuxServer, When,
+    Cleanup, Command, Condition, Dependency, Environment, Exit, Group, Hooks, Kind, Log, Manifest,
+    Policy, Probe, Ready, Restart, Service, Signal, Stop, TmuxServer, When,
 };
 
 pub(crate) fn name(text: &str) -> ServiceName {
@@ -46,7 +46,9 @@ pub(crate) fn process(text: &str) -> Service {
             max_failures: Some(10),
             no_retry_exit: Vec::new(),
         },
+        hooks: Hooks::default(),
         stop: Stop {
+            command: None,
             signal: Signal(15),
             timeout: Duration::from_secs(10),
         },

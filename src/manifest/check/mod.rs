@@ -99,6 +99,7 @@ const RULES: &[Rule] = &[
     tmux::session_of_another_type,
     tasks::always_restarted,
     tasks::with_readiness,
+    tasks::with_a_hook_for_readiness,
 ];
 
 /// Checks everything, and resolves it. The manifest is of use only when no diagnostic is an error.

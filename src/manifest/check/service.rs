@@ -13,7 +13,7 @@ use crate::manifest::User;
 use crate::manifest::diagnostic::{Diagnostic, Severity};
 use crate::manifest::field::{Field, Spanned};
 use crate::manifest::model::{
-    Cleanup, Command, Dependency, Exit, Kind, Log, Policy, Restart, Service, Signal, Stop,
+    Cleanup, Command, Dependency, Exit, Hooks, Kind, Log, Policy, Restart, Service, Signal, Stop,
 };
 use crate::manifest::raw;
 use crate::manifest::scalars::{self, Unfit};
@@ -109,7 +109,8 @@ fn resolved(
             .written()
             .and_then(|ready| super::ready::resolve(ready, &texts, &mut values)),
         restart: restart(raw, &defaults, &kind, &mut values),
-        stop: stop(raw, &defaults, &mut values),
+        stop: stop(raw, &defaults, &texts, &mut values),
+        hooks: hooks(raw, &defaults, &texts, &mut values),
         success_exit: match layered(&defaults, |one| &one.success_exit, &raw.success_exit) {
             Some(exits) => values.exits(&exits.value, "success_exit"),
             None => vec![Exit::Code(0)],
@@ -340,13 +341,45 @@ fn pick<'a, S, T>(layers: &[&'a S], of: impl Fn(&'a S) -> &'a Field<T>) -> Optio
     layers.iter().rev().find_map(|layer| of(layer).written())
 }
 
-fn stop(raw: &raw::Service, defaults: &[&raw::Defaults], values: &mut Values<'_>) -> Stop {
+/// The commands that run beside it.
+fn hooks(
+    raw: &raw::Service,
+    defaults: &[&raw::Defaults],
+    texts: &Texts<'_>,
+    values: &mut Values<'_>,
+) -> Hooks {
+    let layers: Vec<&raw::Hooks> = defaults
+        .iter()
+        .filter_map(|layer| layer.hooks.value())
+        .chain(raw.hooks.value())
+        .collect();
+    let mut command = |of: fn(&raw::Hooks) -> &Field<raw::Command>, field| {
+        values.command(pick(&layers, of)?, field, texts)
+    };
+    Hooks {
+        before_start: command(|one| &one.before_start, "hooks.before_start"),
+        after_ready: command(|one| &one.after_ready, "hooks.after_ready"),
+        after_stop: command(|one| &one.after_stop, "hooks.after_stop"),
+        timeout: pick(&layers, |one| &one.timeout)
+            .and_then(|timeout| values.fit(timeout, "hooks.timeout", scalars::Duration::meaning))
+            .unwrap_or(Hooks::default().timeout),
+    }
+}
+
+fn stop(
+    raw: &raw::Service,
+    defaults: &[&raw::Defaults],
+    texts: &Texts<'_>,
+    values: &mut Values<'_>,
+) -> Stop {
     let layers: Vec<&raw::Stop> = defaults
         .iter()
         .filter_map(|layer| layer.stop.value())
         .chain(raw.stop.value())
         .collect();
     Stop {
+        command: pick(&layers, |one| &one.command)
+            .and_then(|command| values.command(command, "stop.command", texts)),
         signal: pick(&layers, |one| &one.signal)
             .and_then(|signal| values.fit(signal, "stop.signal", scalars::Signal::meaning))
             .unwrap_or(TERM),

@@ -54,3 +54,20 @@ pub(super) fn with_readiness(world: &World<'_>) -> Vec<Diagnostic> {
         })
         .collect()
 }
+
+/// A task is ready when it is over; what follows then has another place.
+pub(super) fn with_a_hook_for_readiness(world: &World<'_>) -> Vec<Diagnostic> {
+    tasks(world)
+        .filter_map(|(name, raw)| {
+            let hook = raw.hooks.value()?.after_ready.written()?;
+            Some(
+                Diagnostic::error(
+                    "after_ready_on_task",
+                    format!("task `{name}` has `hooks.after_ready`, although it is over when it is ready"),
+                )
+                .label(hook.key, "not for tasks")
+                .help("use `after_stop`, or a further task that depends on this one"),
+            )
+        })
+        .collect()
+}
