@@ -9,3 +9,4 @@
 mod scene;
 
 mod selftest;
+mod tricks;

@@ -18,6 +18,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -37,6 +38,8 @@ pub(crate) struct Scene {
     directory: tempfile::TempDir,
     project: String,
     environment: Vec<(String, String)>,
+    executable: PathBuf,
+    user: Option<u32>,
     ended: bool,
 }
 
@@ -115,7 +118,42 @@ impl Scene {
             directory,
             project: PROJECT.into(),
             environment,
+            executable: PathBuf::from(env!("CARGO_BIN_EXE_baudbot")),
+            user: None,
             ended: false,
+        }
+    }
+
+    /// From now on every command runs as this user, to whom the scene belongs. Only root can do that.
+    pub(crate) fn become_user(&mut self, user: u32) {
+        for name in [".", "home", "run", "state", "tmux", "work"] {
+            self.give(&self.directory.path().join(name), user);
+        }
+        let is_open = |path: &Path| {
+            fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o005 == 0o005)
+        };
+        if !self.executable.ancestors().all(is_open) {
+            let copy = self.directory.path().join("baudbot");
+            fs::copy(&self.executable, &copy).unwrap();
+            self.executable = copy;
+        }
+        self.user = Some(user);
+    }
+
+    fn give(&self, path: &Path, user: u32) {
+        std::os::unix::fs::chown(path, Some(user), Some(user)).unwrap();
+    }
+
+    /// The program as the commands of this scene execute it.
+    pub(crate) fn executable(&self) -> &Path {
+        &self.executable
+    }
+
+    /// Makes a directory that belongs to whoever the commands run as.
+    pub(crate) fn make_directory(&self, path: &Path) {
+        fs::create_dir(path).unwrap();
+        if let Some(user) = self.user {
+            self.give(path, user);
         }
     }
 
@@ -176,7 +214,10 @@ impl Scene {
         &self,
         arguments: impl IntoIterator<Item = S>,
     ) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_baudbot"));
+        let mut command = Command::new(&self.executable);
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
         command
             .args(arguments)
             .current_dir(self.work())
