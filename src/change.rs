@@ -20,10 +20,11 @@ pub struct Change {
 }
 
 /// Used by the supervisor only: a run that lives takes them over.
-const SUPERVISION: [&str; 9] = [
+const SUPERVISION: [&str; 10] = [
     "groups",
     "when",
     "depends_on",
+    "health",
     "restart",
     "stop",
     "hooks",
@@ -109,6 +110,7 @@ pub fn take_over(old: &Service, new: &Service, is_ready: bool) -> Service {
         depends_on: new.depends_on.clone(),
         when: when.clone(),
         ready: ready.clone(),
+        health: new.health.clone(),
         restart: new.restart.clone(),
         stop: new.stop.clone(),
         hooks: new.hooks.clone(),
@@ -182,10 +184,18 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::declare::{in_group, name, needs, probed, process};
+    use crate::declare::{checked, in_group, name, needs, probed, process};
     use crate::manifest::model::{
-        Cleanup, Command, Condition, EnvFile, Exit, Kind, Limit, Policy, Probe, Signal,
+        Cleanup, Command, Condition, EnvFile, Exit, HealthAction, Kind, Limit, Policy, Probe,
+        Signal,
     };
+
+    fn file_probe() -> Probe {
+        Probe::File {
+            path: "/x".into(),
+            max_age: None,
+        }
+    }
 
     type Edit = fn(&mut Service);
 
@@ -247,12 +257,9 @@ mod tests {
         (|s| s.ready = None, &["ready"]),
         (|s| ready(s).timeout = None, &["ready.timeout"]),
         (|s| ready(s).interval = Duration::ZERO, &["ready.interval"]),
-        (
-            |s| ready(s).probe = Probe::File { path: "/x".into() },
-            &["ready"],
-        ),
+        (|s| ready(s).probe = file_probe(), &["ready"]),
     ];
-    const SUPERVISION: [(Edit, &[&str]); 12] = [
+    const SUPERVISION: [(Edit, &[&str]); 13] = [
         (
             |s| s.hooks.after_stop = Some(Command::Shell("x".into())),
             &["hooks.after_stop"],
@@ -263,6 +270,10 @@ mod tests {
         ),
         (|s| s.when.env = vec!["X".into()], &["when.env"]),
         (|s| s.restart.delay = Duration::ZERO, &["restart.delay"]),
+        (
+            |s| *s = checked(s.clone(), HealthAction::Report),
+            &["health"],
+        ),
         (|s| s.restart.policy = Policy::Never, &["restart.policy"]),
         (|s| s.stop.signal = Signal(2), &["stop.signal"]),
         (|s| s.stop.timeout = Duration::ZERO, &["stop.timeout"]),
@@ -398,6 +409,7 @@ mod tests {
             "depends_on",
             "when",
             "ready",
+            "health",
             "restart",
             "stop",
             "hooks",

@@ -1,5 +1,6 @@
 //! Manifest + what runs + what is asked → ordered actions, each with its reason. Pure data.
 
+mod follow;
 mod selection;
 mod step;
 
@@ -12,6 +13,7 @@ use crate::graph::Graph;
 use crate::id::{GroupName, ServiceName};
 use crate::machine::{Goal, StateWord};
 use crate::manifest::model::{Manifest, Service};
+use follow::with_followers;
 use selection::select;
 use step::{restart_step, up_step};
 
@@ -23,7 +25,8 @@ pub enum Order {
     Up,
     /// Take the selected services down, and all that needs them.
     Down,
-    /// Give each selected service a new run; what needs them stays as it is.
+    /// Give each selected service a new run; what needs them stays as it is, unless it follows their
+    /// restarts.
     Restart,
 }
 
@@ -158,7 +161,7 @@ pub fn plan(
     let selected = select(order, selection, manifest, observed)?;
     let waves = match order {
         Order::Up => {
-            let starts = starts(&selected, graph, |name| {
+            let starts = with_followers(&selected, manifest, graph, observed, |name| {
                 up_step(name, &selected, manifest, graph, observed)
             });
             let left = match selection.is_empty() {
@@ -168,7 +171,7 @@ pub fn plan(
             stops_first(left, starts, observed)
         }
         Order::Restart => {
-            let starts = starts(&selected, graph, |name| {
+            let starts = with_followers(&selected, manifest, graph, observed, |name| {
                 restart_step(name, &selected, manifest, graph, observed)
             });
             stops_first(BTreeMap::new(), starts, observed)

@@ -29,6 +29,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Write `$$` for a plain `$`; `docs/manifest.md` lists what `${…}` knows.",
     ),
     entry(
+        "manifest::bad_header",
+        "A header of an HTTP probe cannot be sent.",
+        "Write its name in letters, digits and dashes, and its value on one line.",
+    ),
+    entry(
         "manifest::bad_key",
         "A key is not a text.",
         "Put the key in quotes, or indent what follows it.",
@@ -42,6 +47,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "manifest::bad_merge",
         "A merge key (`<<`) stands before something that is no map.",
         "Merge an alias of a map, or a list of such: `<<: *base`.",
+    ),
+    entry(
+        "manifest::bad_method",
+        "The method of an HTTP probe is none.",
+        "Write it in capitals, as in `GET`, `HEAD` or `POST`.",
     ),
     entry(
         "manifest::bad_name",
@@ -84,6 +94,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Write a number with a unit, as in `10MiB`.",
     ),
     entry(
+        "manifest::bad_status",
+        "A status of an HTTP probe is none, or there is none.",
+        "Write statuses from 100 to 599 and ranges of them, as in `[200-299, 429]`.",
+    ),
+    entry(
         "manifest::bad_tmux_server",
         "`tmux.server` is neither a word that it knows nor a usable path.",
         "Write `private`, `default`, or the absolute path of a socket.",
@@ -120,8 +135,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     ),
     entry(
         "manifest::conflicting_conditions",
-        "A service depends on another through two groups, with different conditions.",
-        "Name the dependency itself in `depends_on`, with the condition that counts.",
+        "A service depends on another through two groups that ask different things of it.",
+        "Name the dependency itself in `depends_on`, with what counts.",
     ),
     entry(
         "manifest::control_character",
@@ -179,6 +194,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Mend those that are shown first.",
     ),
     entry(
+        "manifest::health_on_task",
+        "A task has `health`, although a task is never ready while it runs.",
+        "Remove `health`, or make it `type: process`.",
+    ),
+    entry(
         "manifest::include_cycle",
         "Files include each other in a circle.",
         "Remove the `include` that leads back.",
@@ -205,8 +225,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     ),
     entry(
         "manifest::missing_path",
-        "An entry of `env_files` has no path.",
-        "Add `path: FILE`.",
+        "An env file or a file probe does not say which file.",
+        "Add `path`.",
     ),
     entry(
         "manifest::missing_prefix",
@@ -227,6 +247,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "manifest::missing_strategy",
         "`cleanup` does not say how.",
         "Add `strategy: pgid` or `strategy: tmux-prefix`.",
+    ),
+    entry(
+        "manifest::missing_url",
+        "An HTTP probe does not say where it goes.",
+        "Add `url: http://HOST:PORT/PATH`.",
     ),
     entry(
         "manifest::missing_version",

@@ -80,7 +80,7 @@ impl Following {
             }
             News::Service { name, status } => match self.targets.get_mut(&name) {
                 Some(target) => {
-                    *target = status;
+                    *target = status.map(|status| *status);
                     vec![name]
                 }
                 None => Vec::new(),
@@ -305,7 +305,7 @@ mod tests {
     fn becomes(following: &mut Following, name: &str, state: &str) {
         following.take(News::Service {
             name: name.parse().unwrap(),
-            status: Some(service(state)),
+            status: Some(Box::new(service(state))),
         });
     }
 
@@ -368,7 +368,7 @@ mod tests {
         stuck.is_stuck = true;
         order.take(News::Service {
             name: "a".parse().unwrap(),
-            status: Some(stuck),
+            status: Some(Box::new(stuck)),
         });
         assert!(order.is_settled());
         assert_eq!(order.survivors().keys().collect::<Vec<_>>(), ["a"]);

@@ -101,6 +101,7 @@ fn inactive(service: &Service) -> ServiceStatus {
         session: service.session().map(str::to_owned),
         survivors: Vec::new(),
         usage: None,
+        last_probe: None,
         deadline: None,
         waits_for: Vec::new(),
         is_stuck: false,

@@ -96,6 +96,44 @@ pub struct ServiceStatus {
     pub survivors: Vec<Survivor>,
     /// What its processes take of the machine; `null` when nobody asked, and while it has none.
     pub usage: Option<Usage>,
+    /// What its probe found last, of readiness or of health; `null` when it was not asked yet.
+    #[serde(default)]
+    pub last_probe: Option<LastProbe>,
+}
+
+/// What one attempt of a probe came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LastProbe {
+    /// What it was about.
+    pub question: Question,
+    /// The probe, in the word of the manifest: `tcp`, `exec`, …
+    pub probe: String,
+    /// When it was over.
+    #[schemars(schema_with = "moment")]
+    pub at: Timestamp,
+    /// Whether the answer was good.
+    pub succeeded: bool,
+    /// What was wrong, for people.
+    pub found: Option<String>,
+    /// The end of what a command said.
+    pub output: String,
+    /// How many in a row have failed.
+    pub failed_in_a_row: u32,
+}
+
+/// What a probe is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Question {
+    /// Whether the service has become ready.
+    Ready,
+    /// Whether it is still well.
+    Health,
+}
+
+/// The schema of a moment.
+fn moment(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": "string", "format": "date-time" })
 }
 
 /// The schema of a moment: RFC 3339, as jiff writes it.
@@ -157,7 +195,7 @@ pub enum News {
         /// Which.
         name: ServiceName,
         /// What it is now; `null` when the project no longer holds it.
-        status: Option<ServiceStatus>,
+        status: Option<Box<ServiceStatus>>,
     },
     /// The project is down; the supervisor leaves after this.
     Finished(Proof),

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use crate::change::{Change, take_over};
 use crate::id::RunId;
-use crate::machine::service::{Cause, Node, Row, Run, Stage, State, Why};
+use crate::machine::service::{
+    Cause, Checks, Given, Node, Row, Run, Stage, State, Why, is_unhealthy,
+};
 use crate::machine::step::Context;
 use crate::machine::{Effect, Ended, Goal, StartFailure, backoff, text};
-use crate::manifest::model::{Exit, Policy, Service};
+use crate::manifest::model::{Exit, HealthAction, Policy, Service};
 use crate::time::Moment;
 
 /// How long the kernel has after KILL before the run counts as stuck. It is reached only by what
@@ -22,8 +24,29 @@ impl Node {
         self.goal = Goal::Up;
         self.declaration = service;
         self.generation = self.generation.next();
+        self.out_of_date = None;
         self.restarts = 0;
         self.row = Row::default();
+    }
+
+    /// A new run is wanted, since `why`. What went wrong before still counts.
+    pub(super) fn replace(&mut self, why: String) {
+        self.generation = self.generation.next();
+        self.out_of_date = Some(why);
+        self.restarts = self.restarts.saturating_add(1);
+    }
+
+    /// Whether its run has to go for no order's sake.
+    pub(super) fn is_out_of_date(&self) -> bool {
+        self.goal == Goal::Up && self.out_of_date.is_some()
+    }
+
+    /// Why a run that has to go has to.
+    pub(super) fn cause_of_stop(&self) -> Cause {
+        match &self.out_of_date {
+            Some(why) if self.goal == Goal::Up => Cause::OutOfDate(why.clone()),
+            Some(_) | None => Cause::Ordered,
+        }
     }
 
     pub(super) fn up_while_running(
@@ -63,7 +86,11 @@ impl Node {
         if service == *self.declaration {
             return state;
         }
+        let has_other_checks = service.health != self.declaration.health;
         self.declaration = Arc::new(service);
+        if let (true, State::Ready { checks, .. }) = (has_other_checks, &mut state) {
+            *checks = Checks::default();
+        }
         match &mut state {
             State::Spawning { run }
             | State::Starting { run, .. }
@@ -88,7 +115,8 @@ impl Node {
         state
     }
 
-    pub(super) fn spawn(&self, id: RunId, context: &mut Context<'_>) -> State {
+    pub(super) fn spawn(&mut self, id: RunId, given: Given, context: &mut Context<'_>) -> State {
+        self.latest = Some(id);
         context.effects.push(Effect::Spawn {
             run: id,
             service: Arc::clone(&self.declaration),
@@ -98,6 +126,7 @@ impl Node {
                 id,
                 generation: self.generation,
                 service: Arc::clone(&self.declaration),
+                given,
             },
         }
     }
@@ -111,8 +140,10 @@ impl Node {
             return self.before_a_run();
         }
         match cause {
-            Cause::Ordered => self.before_a_run(),
-            Cause::StartTimeout(why) => self.after_failure(why, None, context),
+            Cause::Ordered | Cause::OutOfDate(_) => self.before_a_run(),
+            Cause::StartTimeout(why) | Cause::Unhealthy(why) => {
+                self.after_failure(why, None, context)
+            }
             Cause::Ended(ended) => self.after_end(ended, context),
         }
     }
@@ -198,6 +229,29 @@ impl Node {
         }
     }
 
+    /// A health check of a run that is ready did not succeed.
+    pub(super) fn after_failed_check(
+        &mut self,
+        run: Run,
+        since: Moment,
+        mut checks: Checks,
+        found: String,
+        context: &mut Context<'_>,
+    ) -> State {
+        checks.failed = checks.failed.saturating_add(1);
+        checks.found = found;
+        let action = run.service.health.as_ref().map(|health| health.action);
+        if action == Some(HealthAction::Restart)
+            && is_unhealthy(&run.service, &checks)
+            && !self.is_unwanted(&run)
+        {
+            self.forget_failures_if_stable(since, context.now);
+            let why = text::unhealthy(&checks);
+            return stop(run, Cause::Unhealthy(why), context);
+        }
+        State::Ready { run, since, checks }
+    }
+
     pub(super) fn forget_failures_if_stable(&mut self, since: Moment, now: Moment) {
         if now.since(since) >= self.declaration.restart.stable_after {
             self.row = Row::default();
@@ -216,12 +270,21 @@ pub(super) fn spawned(run: Run, now: Moment) -> State {
         };
     }
     if run.service.ready.is_none() {
-        return State::Ready { run, since: now };
+        return ready(run, now);
     }
     State::Starting {
         give_up: give_up(&run.service, now),
         run,
         last: None,
+    }
+}
+
+/// It is ready from now on.
+pub(super) fn ready(run: Run, now: Moment) -> State {
+    State::Ready {
+        run,
+        since: now,
+        checks: Checks::default(),
     }
 }
 

@@ -37,6 +37,8 @@ pub enum StateWord {
     Starting,
     /// Ready.
     Ready,
+    /// Ready, but its health checks fail.
+    Unhealthy,
     /// Ended by itself; is started again after a delay.
     Backoff,
     /// Being stopped; processes may be left.
@@ -57,6 +59,7 @@ impl StateWord {
             Self::Waiting => "waiting",
             Self::Starting => "starting",
             Self::Ready => "ready",
+            Self::Unhealthy => "unhealthy",
             Self::Backoff => "backoff",
             Self::Stopping => "stopping",
             Self::Completed => "completed",
@@ -69,6 +72,7 @@ impl StateWord {
     pub fn is_settled_up(self) -> bool {
         match self {
             Self::Ready
+            | Self::Unhealthy
             | Self::Completed
             | Self::Failed
             | Self::Blocked
@@ -87,8 +91,18 @@ impl StateWord {
     pub fn is_down(self) -> bool {
         match self {
             Self::Inactive | Self::Skipped | Self::Blocked | Self::Completed | Self::Failed => true,
-            Self::Waiting | Self::Starting | Self::Ready | Self::Backoff | Self::Stopping => false,
+            Self::Waiting
+            | Self::Starting
+            | Self::Ready
+            | Self::Unhealthy
+            | Self::Backoff
+            | Self::Stopping => false,
         }
+    }
+
+    /// Whether it has become ready and runs on, well or not.
+    pub fn has_become_ready(self) -> bool {
+        matches!(self, Self::Ready | Self::Unhealthy)
     }
 }
 
@@ -126,6 +140,10 @@ pub enum RunEvent {
     Ready,
     /// A readiness attempt did not succeed; the text is the last thing known, for people.
     NotReady(String),
+    /// A health check succeeded.
+    Healthy,
+    /// A health check did not succeed; the text is what it found, for people.
+    Unwell(String),
     /// The leader ended; other members may be left.
     Exited(Ended),
     /// No member is left. It is sent only after `Exited`, and once.
@@ -164,7 +182,7 @@ pub struct Event {
 pub enum Effect {
     /// Start this run of the service as it is declared here; owes exactly one of
     /// `Spawned` and `SpawnFailed`. After `Spawned` it owes `Exited`, then `Gone`, some day; and it
-    /// asks the readiness probe until `Ready`, if the service has one.
+    /// asks the readiness probe until `Ready`, if the service has one, and then whether it is well.
     Spawn {
         /// The run.
         run: RunId,
@@ -262,8 +280,11 @@ pub struct View {
     pub deadline: Option<Moment>,
     /// Whom it waits for: to be what it needs, or, when it has to stop, to be gone first.
     pub waits_for: Vec<ServiceName>,
-    /// How often it was started again by its restart policy since it was last ordered up.
+    /// How often it was started again without an order since it was last ordered up: by its restart
+    /// policy, or because something that it depends on is new.
     pub restarts: u32,
+    /// How many health checks in a row have failed.
+    pub failed_checks: u32,
     /// Whether all that can be done to stop it has been done and something is left. It may rest so
     /// for ever; a later end is still noticed, and an order tries KILL again.
     pub is_stuck: bool,

@@ -4,6 +4,7 @@
 //! a state needs in order to be left again (its run, its deadline, its cause) lies inside it, so
 //! that there is nothing to forget when it is left. How it is left stands in `step`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::id::{RunId, ServiceName};
@@ -28,6 +29,24 @@ pub(super) struct Run {
     pub(super) generation: Generation,
     /// What it was made from, with what it took over since.
     pub(super) service: Arc<Service>,
+    /// What it was started with: a run that was started with something else is out of date.
+    pub(super) given: Given,
+}
+
+/// What others provided when a run was started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Given {
+    /// The latest runs of those dependencies whose restart it follows, as far as they ever ran.
+    pub(super) runs: BTreeMap<ServiceName, Option<RunId>>,
+}
+
+/// How a run that is ready does, as its health checks tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Checks {
+    /// How many in a row have failed.
+    pub(super) failed: u32,
+    /// What the last of them found.
+    pub(super) found: String,
 }
 
 /// What is true of a service.
@@ -48,7 +67,11 @@ pub(super) enum State {
         last: Option<String>,
     },
     /// It runs and is ready.
-    Ready { run: Run, since: Moment },
+    Ready {
+        run: Run,
+        since: Moment,
+        checks: Checks,
+    },
     /// It is being ended. Only `Gone` leads out (or `SpawnFailed`, which says the same).
     Stopping {
         run: Run,
@@ -111,6 +134,10 @@ pub(super) enum Cause {
     Ended(Ended),
     /// It was not ready in time.
     StartTimeout(String),
+    /// Its health checks failed.
+    Unhealthy(String),
+    /// What it depends on is not what it was started with any more.
+    OutOfDate(String),
 }
 
 /// Ends by itself, counted since the last order or the last stable run.
@@ -133,9 +160,13 @@ pub(super) struct Node {
     pub(super) is_declared: bool,
     pub(super) goal: Goal,
     pub(super) state: State,
+    /// The run that it got last.
+    pub(super) latest: Option<RunId>,
+    /// Why the present generation was begun, if not by an order.
+    pub(super) out_of_date: Option<String>,
     /// When the word for its state last changed.
     pub(super) since: Moment,
-    /// Starts by policy since it was last ordered up.
+    /// Starts without an order since it was last ordered up.
     pub(super) restarts: u32,
     pub(super) row: Row,
 }
@@ -148,6 +179,8 @@ impl Node {
             is_declared: true,
             goal: Goal::Down,
             state: State::Down(Why::NotStarted),
+            latest: None,
+            out_of_date: None,
             since: now,
             restarts: 0,
             row: Row::default(),
@@ -162,6 +195,17 @@ impl Node {
     /// The run of which something may be left.
     pub(super) fn run(&self) -> Option<&Run> {
         match &self.state {
+            State::Down(_) | State::Waiting | State::Backoff { .. } => None,
+            State::Spawning { run }
+            | State::Starting { run, .. }
+            | State::Ready { run, .. }
+            | State::Stopping { run, .. } => Some(run),
+        }
+    }
+
+    /// The same, to be changed.
+    pub(super) fn run_mut(&mut self) -> Option<&mut Run> {
+        match &mut self.state {
             State::Down(_) | State::Waiting | State::Backoff { .. } => None,
             State::Spawning { run }
             | State::Starting { run, .. }
@@ -201,6 +245,19 @@ impl Node {
         )
     }
 
+    /// Whether its health checks have failed too often in a row.
+    pub(super) fn is_unhealthy(&self) -> bool {
+        match &self.state {
+            State::Ready { run, checks, .. } => is_unhealthy(&run.service, checks),
+            State::Down(_)
+            | State::Waiting
+            | State::Spawning { .. }
+            | State::Starting { .. }
+            | State::Stopping { .. }
+            | State::Backoff { .. } => false,
+        }
+    }
+
     /// When time alone changes something here.
     pub(super) fn deadline(&self) -> Option<Moment> {
         match &self.state {
@@ -224,9 +281,16 @@ impl Node {
             State::Down(Why::Blocked(_) | Why::Dependency(_)) => StateWord::Blocked,
             State::Waiting => StateWord::Waiting,
             State::Spawning { .. } | State::Starting { .. } => StateWord::Starting,
+            State::Ready { .. } if self.is_unhealthy() => StateWord::Unhealthy,
             State::Ready { .. } => StateWord::Ready,
             State::Stopping { .. } => StateWord::Stopping,
             State::Backoff { .. } => StateWord::Backoff,
         }
     }
+}
+
+/// Whether `checks` are enough for `service` to count as unhealthy.
+pub(super) fn is_unhealthy(service: &Service, checks: &Checks) -> bool {
+    let health = service.health.as_ref();
+    health.is_some_and(|health| checks.failed >= health.failures)
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::id::ServiceName;
-use crate::machine::service::{Hopeless, Node, State, Why};
+use crate::id::{RunId, ServiceName};
+use crate::machine::service::{Given, Hopeless, Node, State, Why};
 use crate::machine::step::{Finding, Input};
-use crate::machine::{Effect, Goal, Outcome, Project};
-use crate::manifest::model::Condition;
+use crate::machine::{Effect, Goal, Outcome, Project, text};
+use crate::manifest::model::{Condition, Dependency};
 use crate::time::Moment;
 
 /// How many runs may be between the order to spawn and the shell's answer at a time, so that a
@@ -29,9 +29,11 @@ pub(super) enum Standing {
 impl Project {
     /// Lets every service act on what the others are now, until nothing changes any more.
     pub(super) fn settle(&mut self, now: Moment, outcome: &mut Outcome) {
-        // Each round that changes something passes news one edge further up, stops something for
-        // good or spawns it, so there are few; the bound makes a mistake here a bug and no hang.
-        for _ in 0..=3 * self.nodes.len() + 3 {
+        self.follow();
+        // Each round that changes something passes news one edge further up, finds something out of
+        // date, stops it for good or spawns it, so there are few; the bound makes a mistake here a
+        // bug and no hang.
+        for _ in 0..=4 * self.nodes.len() + 3 {
             if !self.settle_once(now, outcome) {
                 return;
             }
@@ -41,6 +43,11 @@ impl Project {
 
     fn settle_once(&mut self, now: Moment, outcome: &mut Outcome) -> bool {
         let mut is_changed = false;
+        for index in 0..self.nodes.len() {
+            if let Some(why) = self.out_of_date(&self.nodes[index]) {
+                is_changed |= self.find(index, Finding::IsOutOfDate(why), now, outcome);
+            }
+        }
         let held = self.held();
         for index in 0..self.nodes.len() {
             let (name, node) = (&self.nodes.keys()[index], &self.nodes[index]);
@@ -119,7 +126,7 @@ impl Project {
             return None;
         };
         let hopeless = node.declaration.depends_on.iter().find_map(|(name, edge)| {
-            match self.standing(name, edge.condition) {
+            match self.edge_standing(name, edge) {
                 Standing::Hopeless(hopeless) => Some(hopeless),
                 Standing::Holds | Standing::Pending => None,
             }
@@ -143,7 +150,8 @@ impl Project {
         for index in &may_spawn {
             let run = self.next_run;
             self.next_run.0 += 1;
-            self.find(*index, Finding::MaySpawn(run), now, outcome);
+            let given = self.given(&self.nodes[*index]);
+            self.find(*index, Finding::MaySpawn { run, given }, now, outcome);
         }
         !may_spawn.is_empty()
     }
@@ -153,10 +161,62 @@ impl Project {
         node.declaration
             .depends_on
             .iter()
-            .map(|(name, edge)| (name, edge.condition))
-            .filter(|(name, condition)| self.standing(name, *condition) != Standing::Holds)
-            .map(|(name, condition)| (name.clone(), condition))
+            .filter(|(name, edge)| self.edge_standing(name, edge) != Standing::Holds)
+            .map(|(name, edge)| (name.clone(), edge.condition))
             .collect()
+    }
+
+    /// What a run of `node` that is started now is started with.
+    fn given(&self, node: &Node) -> Given {
+        let followed = node.declaration.depends_on.iter();
+        let followed = followed.filter(|(_, edge)| edge.restart);
+        Given {
+            runs: followed
+                .map(|(name, _)| (name.clone(), self.latest_run(name)))
+                .collect(),
+        }
+    }
+
+    /// Why a run that nobody wants ended has to be replaced all the same: something that it depends
+    /// on is as it should be, and is not what the run was started with. (What the manifest no longer
+    /// declares stays as it is until it is stopped.)
+    fn out_of_date(&self, node: &Node) -> Option<String> {
+        let is_steady = node.is_declared && node.is_running() && !node.is_going();
+        let run = node.run().filter(|_| is_steady)?;
+        let followed = node.declaration.depends_on.iter();
+        let mut followed = followed.filter(|(_, edge)| edge.restart);
+        followed.find_map(|(name, edge)| {
+            let given = run.given.runs.get(name)?;
+            let is_new = *given < self.latest_run(name);
+            (is_new && self.standing(name, edge.condition) == Standing::Holds)
+                .then(|| text::new_run_of(name))
+        })
+    }
+
+    fn latest_run(&self, name: &ServiceName) -> Option<RunId> {
+        self.nodes.get(name)?.latest
+    }
+
+    /// A run that is declared anew may have dependencies that it did not follow before: it does from
+    /// now on.
+    fn follow(&mut self) {
+        for index in 0..self.nodes.len() {
+            let now = self.given(&self.nodes[index]);
+            let node = &mut self.nodes[index];
+            if let Some(run) = node.run_mut() {
+                for (name, latest) in now.runs {
+                    run.given.runs.entry(name).or_insert(latest);
+                }
+            }
+        }
+    }
+
+    /// How a dependency stands: nothing is lost on one that is not required.
+    fn edge_standing(&self, name: &ServiceName, edge: &Dependency) -> Standing {
+        match self.standing(name, edge.condition) {
+            Standing::Hopeless(_) if !edge.required => Standing::Holds,
+            standing => standing,
+        }
     }
 
     /// How the dependency `name` stands.
@@ -194,6 +254,9 @@ impl Project {
             // A run that is about to be replaced is not what its dependents wait for.
             State::Starting { run, .. } if condition == Condition::Started => {
                 holds_if(run.generation == node.generation)
+            }
+            State::Ready { .. } if condition == Condition::Ready && node.is_unhealthy() => {
+                Standing::Pending
             }
             State::Ready { run, .. } => holds_if(run.generation == node.generation),
             State::Stopping { .. } if node.is_stuck() => {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use crate::change::take_over;
 use crate::id::RunId;
 use crate::machine::backoff::Jitter;
-use crate::machine::consequence::{kill, kill_again_if_stuck, spawned, stop};
-use crate::machine::service::{Cause, Hopeless, Node, Stage, State, Why};
+use crate::machine::consequence::{kill, kill_again_if_stuck, ready, spawned, stop};
+use crate::machine::service::{Cause, Checks, Given, Hopeless, Node, Stage, State, Why};
 use crate::machine::{Effect, Ended, Goal, Occasion, RunEvent, StateWord, Transition, text};
 use crate::manifest::model::Service;
 use crate::time::Moment;
@@ -50,7 +50,9 @@ pub(super) enum Order {
 #[derive(Debug, Clone)]
 pub(super) enum Finding {
     /// All conditions hold and it is this one's turn.
-    MaySpawn(RunId),
+    MaySpawn { run: RunId, given: Given },
+    /// What its run was started with is not what there is now; the text says what is new.
+    IsOutOfDate(String),
     /// A dependency is hopeless.
     IsHopeless(Hopeless),
     /// No dependency is hopeless any more.
@@ -76,14 +78,19 @@ impl Input {
         match self {
             // A run is stopped because of an order; that others go first is a matter of turns.
             Self::Order(_) | Self::Finding(Finding::MayStop) => Occasion::Order,
-            Self::Finding(Finding::MaySpawn(_) | Finding::IsHopeless(_) | Finding::MayHope) => {
-                Occasion::Dependency
-            }
+            Self::Finding(
+                Finding::MaySpawn { .. }
+                | Finding::IsOutOfDate(_)
+                | Finding::IsHopeless(_)
+                | Finding::MayHope,
+            ) => Occasion::Dependency,
             // Which deadline it was shows in the state that it ended.
             Self::Deadline => Occasion::Policy,
             Self::Run(RunEvent::Spawned) => Occasion::Spawned,
             Self::Run(RunEvent::SpawnFailed(_)) => Occasion::SpawnFailed,
-            Self::Run(RunEvent::Ready | RunEvent::NotReady(_)) => Occasion::Probe,
+            Self::Run(
+                RunEvent::Ready | RunEvent::NotReady(_) | RunEvent::Healthy | RunEvent::Unwell(_),
+            ) => Occasion::Probe,
             Self::Run(RunEvent::Exited(ended)) => Occasion::Exited(*ended),
             Self::Run(RunEvent::Gone) => Occasion::Gone,
             Self::Run(RunEvent::Survived(_)) => Occasion::Escalation,
@@ -118,6 +125,9 @@ impl Node {
         let occasion = match (input.occasion(), &self.state) {
             (Occasion::Policy, S::Starting { .. }) => Occasion::StartTimeout,
             (Occasion::Policy, S::Stopping { .. }) => Occasion::Escalation,
+            (Occasion::Order, _) if matches!(input, Input::Finding(_)) && self.is_out_of_date() => {
+                Occasion::Dependency
+            }
             (occasion, _) => occasion,
         };
         let before = std::mem::replace(&mut self.state, State::Waiting);
@@ -270,7 +280,7 @@ impl Node {
     fn after_finding(&mut self, state: State, finding: Finding, context: &mut Context<'_>) -> Next {
         use Finding as F;
         match (state, finding) {
-            (S::Waiting, F::MaySpawn(id)) => New(self.spawn(id, context)),
+            (S::Waiting, F::MaySpawn { run, given }) => New(self.spawn(run, given, context)),
             (
                 state @ (S::Down(_)
                 | S::Spawning { .. }
@@ -278,7 +288,20 @@ impl Node {
                 | S::Ready { .. }
                 | S::Stopping { .. }
                 | S::Backoff { .. }),
-                F::MaySpawn(_),
+                F::MaySpawn { .. },
+            ) => Same(state),
+
+            (
+                state @ (S::Spawning { .. } | S::Starting { .. } | S::Ready { .. }),
+                F::IsOutOfDate(why),
+            ) => {
+                // `settle` stops it as soon as nothing that goes too needs it.
+                self.replace(why);
+                New(state)
+            }
+            (
+                state @ (S::Down(_) | S::Waiting | S::Stopping { .. } | S::Backoff { .. }),
+                F::IsOutOfDate(_),
             ) => Same(state),
 
             (S::Waiting, F::IsHopeless(hopeless)) => New(S::Down(Why::Dependency(hopeless))),
@@ -316,7 +339,7 @@ impl Node {
             ) => Same(state),
 
             (S::Spawning { run } | S::Starting { run, .. } | S::Ready { run, .. }, F::MayStop) => {
-                New(stop(run, Cause::Ordered, context))
+                New(stop(run, self.cause_of_stop(), context))
             }
             (
                 state @ (S::Down(_) | S::Waiting | S::Stopping { .. } | S::Backoff { .. }),
@@ -379,10 +402,9 @@ impl Node {
                 New(self.after(&run, cause, context))
             }
 
-            (S::Starting { run, .. }, E::Ready) if !run.service.is_task() => New(S::Ready {
-                run,
-                since: context.now,
-            }),
+            (S::Starting { run, .. }, E::Ready) if !run.service.is_task() => {
+                New(ready(run, context.now))
+            }
             (S::Starting { run, give_up, last }, E::NotReady(found)) => {
                 let is_news = last.as_ref() != Some(&found);
                 let state = S::Starting {
@@ -393,10 +415,19 @@ impl Node {
                 if is_news { New(state) } else { Same(state) }
             }
 
+            (S::Ready { run, since, checks }, E::Healthy) if checks.failed > 0 => New(S::Ready {
+                run,
+                since,
+                checks: Checks::default(),
+            }),
+            (S::Ready { run, since, checks }, E::Unwell(found)) if run.service.health.is_some() => {
+                New(self.after_failed_check(run, since, checks, found, context))
+            }
+
             (S::Spawning { run } | S::Starting { run, .. }, E::Exited(ended)) => {
                 New(stop(run, Cause::Ended(ended), context))
             }
-            (S::Ready { run, since }, E::Exited(ended)) => {
+            (S::Ready { run, since, .. }, E::Exited(ended)) => {
                 self.forget_failures_if_stable(since, context.now);
                 New(stop(run, Cause::Ended(ended), context))
             }
@@ -406,7 +437,7 @@ impl Node {
             (S::Spawning { run } | S::Starting { run, .. }, E::Gone) => {
                 New(self.after(&run, Cause::Ended(Ended::Unknown), context))
             }
-            (S::Ready { run, since }, E::Gone) => {
+            (S::Ready { run, since, .. }, E::Gone) => {
                 self.forget_failures_if_stable(since, context.now);
                 New(self.after(&run, Cause::Ended(Ended::Unknown), context))
             }
@@ -431,22 +462,44 @@ impl Node {
                 | E::SpawnFailed(_)
                 | E::Ready
                 | E::NotReady(_)
+                | E::Healthy
+                | E::Unwell(_)
                 | E::Exited(_)
                 | E::Gone
                 | E::Survived(_),
             )
-            | (state @ S::Spawning { .. }, E::Ready | E::NotReady(_) | E::Survived(_))
+            | (
+                state @ S::Spawning { .. },
+                E::Ready | E::NotReady(_) | E::Healthy | E::Unwell(_) | E::Survived(_),
+            )
             | (
                 state @ S::Starting { .. },
-                E::Spawned | E::SpawnFailed(_) | E::Ready | E::Survived(_),
+                E::Spawned
+                | E::SpawnFailed(_)
+                | E::Ready
+                | E::Healthy
+                | E::Unwell(_)
+                | E::Survived(_),
             )
             | (
                 state @ S::Ready { .. },
-                E::Spawned | E::SpawnFailed(_) | E::Ready | E::NotReady(_) | E::Survived(_),
+                E::Spawned
+                | E::SpawnFailed(_)
+                | E::Ready
+                | E::NotReady(_)
+                | E::Healthy
+                | E::Unwell(_)
+                | E::Survived(_),
             )
             | (
                 state @ S::Stopping { .. },
-                E::Spawned | E::Ready | E::NotReady(_) | E::Exited(_) | E::Survived(_),
+                E::Spawned
+                | E::Ready
+                | E::NotReady(_)
+                | E::Healthy
+                | E::Unwell(_)
+                | E::Exited(_)
+                | E::Survived(_),
             ) => Same(state),
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::id::ServiceName;
 use crate::machine::Ended;
-use crate::machine::service::{Cause, Hopeless, Stage};
+use crate::machine::service::{Cause, Checks, Hopeless, Stage};
 use crate::manifest::model::{Condition, Exit, Service};
 
 /// How the leader of a run ended.
@@ -82,8 +82,23 @@ pub(super) fn stopping(stage: &Stage, cause: &Cause) -> String {
     match cause {
         Cause::Ordered => how_far,
         Cause::Ended(how) => format!("{}; {how_far}", ended(*how)),
-        Cause::StartTimeout(why) => format!("{why}; {how_far}"),
+        Cause::StartTimeout(why) | Cause::Unhealthy(why) | Cause::OutOfDate(why) => {
+            format!("{why}; {how_far}")
+        }
     }
+}
+
+/// What the health checks found of a run that is unhealthy.
+pub(super) fn unhealthy(checks: &Checks) -> String {
+    match checks.failed {
+        1 => format!("unhealthy: {}", checks.found),
+        many => format!("unhealthy, {many} checks in a row: {}", checks.found),
+    }
+}
+
+/// A dependency whose restart is followed has a new run.
+pub(super) fn new_run_of(dependency: &ServiceName) -> String {
+    format!("`{dependency}` was restarted")
 }
 
 #[cfg(test)]

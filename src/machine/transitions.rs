@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backoff::Jitter;
-use super::service::{Cause, Hopeless, Node, Run, Stage, State, Why};
+use super::service::{Cause, Checks, Given, Hopeless, Node, Run, Stage, State, Why};
 use super::step::{Context, Finding, Input, Order};
 use super::{Effect, Ended, Goal, RunEvent, StartFailure, Survivor};
-use crate::declare::{name, probed, process, task};
+use crate::declare::{checked, name, probed, process, task};
 use crate::id::RunId;
-use crate::manifest::model::{Command, Exit, Service};
+use crate::manifest::model::{Command, Exit, HealthAction, Service};
 use crate::time::Moment;
 
 const NOW: Moment = Moment::from_origin(Duration::from_secs(1_000));
@@ -34,6 +34,18 @@ fn run(declaration: Service) -> Run {
         id: RunId(7),
         generation: node(process("a"), Goal::Up, State::Waiting).generation,
         service: Arc::new(declaration),
+        given: Given::default(),
+    }
+}
+
+fn ready(service: Service, since: Moment, failed: u32) -> State {
+    State::Ready {
+        run: run(service),
+        since,
+        checks: Checks {
+            failed,
+            found: "HTTP 503".into(),
+        },
     }
 }
 
@@ -79,10 +91,7 @@ fn states() -> Vec<(&'static str, Node)> {
         "ready, to be skipped",
         not_here(),
         Goal::Up,
-        State::Ready {
-            run: run(process("a")),
-            since: NOW,
-        },
+        ready(process("a"), NOW, 0),
     );
     add(
         "stopping, to be skipped",
@@ -142,18 +151,41 @@ fn states() -> Vec<(&'static str, Node)> {
         starting(task("a"), None),
     );
 
-    let ready = |at| State::Ready {
-        run: run(process("a")),
-        since: at,
-    };
-    add("ready", process("a"), Goal::Up, ready(NOW));
-    add(
-        "ready for long",
-        process("a"),
-        Goal::Up,
-        ready(Moment::ORIGIN),
-    );
-    add("ready, has to go", process("a"), Goal::Down, ready(NOW));
+    let a = || process("a");
+    let long = Moment::ORIGIN;
+    add("ready", a(), Goal::Up, ready(a(), NOW, 0));
+    add("ready for long", a(), Goal::Up, ready(a(), long, 0));
+    add("ready, has to go", a(), Goal::Down, ready(a(), NOW, 0));
+    let strict = || checked(process("a"), HealthAction::Restart);
+    let lenient = || checked(process("a"), HealthAction::Report);
+    for (title, service, goal, since, failed) in [
+        ("ready, checked", strict(), Goal::Up, NOW, 0),
+        ("ready, at the last check", strict(), Goal::Up, NOW, 2),
+        (
+            "ready, at the last check, has to go",
+            strict(),
+            Goal::Down,
+            NOW,
+            2,
+        ),
+        (
+            "ready for long, at the last check",
+            strict(),
+            Goal::Up,
+            long,
+            2,
+        ),
+        (
+            "ready, reported at the next check",
+            lenient(),
+            Goal::Up,
+            NOW,
+            2,
+        ),
+        ("unhealthy", lenient(), Goal::Up, NOW, 3),
+    ] {
+        add(title, service.clone(), goal, ready(service, since, failed));
+    }
 
     let stopping = |stage, cause| State::Stopping {
         run: run(process("a")),
@@ -239,6 +271,7 @@ fn replaced(title: &str) -> Option<&'static str> {
         "spawning" => "spawning, to be replaced",
         "starting, deadline passed" => "starting, deadline passed, to be replaced",
         "ready" => "ready, to be replaced",
+        "ready, at the last check" => "ready, at the last check, to be replaced",
         "ready, to be skipped" => "ready, to be replaced by nothing",
         "stopping, to be skipped" => "stopping, to be replaced by nothing",
         "stopping: it failed" => "stopping: it failed, to be replaced",
@@ -303,7 +336,17 @@ fn inputs(node: &Node) -> Vec<(&'static str, Input)> {
         ("down", Input::Order(Order::Down)),
         ("declare", Input::Order(Order::Declare(updated()))),
         ("hurry", Input::Order(Order::Hurry)),
-        ("may spawn", Input::Finding(Finding::MaySpawn(RunId(8)))),
+        (
+            "may spawn",
+            Input::Finding(Finding::MaySpawn {
+                run: RunId(8),
+                given: Given::default(),
+            }),
+        ),
+        (
+            "is out of date",
+            Input::Finding(Finding::IsOutOfDate("`db` was restarted".into())),
+        ),
         (
             "is hopeless",
             Input::Finding(Finding::IsHopeless(hopeless("db"))),
@@ -322,6 +365,11 @@ fn inputs(node: &Node) -> Vec<(&'static str, Input)> {
         (
             "NotReady",
             Input::Run(RunEvent::NotReady("HTTP 503".into())),
+        ),
+        ("Healthy", Input::Run(RunEvent::Healthy)),
+        (
+            "Unwell",
+            Input::Run(RunEvent::Unwell("connection refused".into())),
         ),
         ("Exited(0)", exited(0)),
         ("Exited(1)", exited(1)),
@@ -493,7 +541,14 @@ fn state(state: &State) -> String {
         State::Starting { give_up, last, .. } => {
             format!("starting, {}, last {last:?}", until(*give_up))
         }
-        State::Ready { since, .. } => format!("ready since {}", until(Some(*since))),
+        State::Ready { since, checks, .. } if checks.failed == 0 => {
+            format!("ready since {}", until(Some(*since)))
+        }
+        State::Ready { since, checks, .. } => format!(
+            "ready since {}, {} failed checks",
+            until(Some(*since)),
+            checks.failed
+        ),
         State::Stopping { stage, cause, .. } => {
             let stage = match stage {
                 Stage::Grace { until: end } => format!("grace {}", until(Some(*end))),

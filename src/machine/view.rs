@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::id::ServiceName;
-use crate::machine::service::{Node, Stage, State, Why};
+use crate::machine::service::{Cause, Node, Stage, State, Why};
 use crate::machine::{Project, View, text};
 use crate::plan::{Observed, ObservedService};
 
@@ -48,6 +48,10 @@ impl Project {
             deadline: node.deadline(),
             waits_for: self.waits_for(service, node),
             restarts: node.restarts,
+            failed_checks: match &node.state {
+                State::Ready { checks, .. } => checks.failed,
+                _ => 0,
+            },
             is_stuck: node.is_stuck(),
             survivors,
             service: match node.run() {
@@ -70,7 +74,13 @@ impl Project {
 
     fn reason(&self, name: &ServiceName, node: &Node) -> Option<String> {
         if node.is_running() && node.is_going() {
-            return Some(text::stops_after(&self.holders_of(name)));
+            let when = text::stops_after(&self.holders_of(name));
+            return Some(match node.cause_of_stop() {
+                Cause::OutOfDate(why) => format!("{why}; {when}"),
+                Cause::Ordered | Cause::Ended(_) | Cause::StartTimeout(_) | Cause::Unhealthy(_) => {
+                    when
+                }
+            });
         }
         match &node.state {
             State::Waiting => Some(text::waits_for(&self.pending(node))),
@@ -86,8 +96,8 @@ impl Node {
             State::Down(Why::Skipped) => self.declaration.when.unmet.clone(),
             State::Down(Why::NotStarted | Why::Stopped | Why::Completed)
             | State::Waiting
-            | State::Spawning { .. }
-            | State::Ready { .. } => None,
+            | State::Spawning { .. } => None,
+            State::Ready { checks, .. } => self.is_unhealthy().then(|| text::unhealthy(checks)),
             State::Down(Why::EndedWell(why) | Why::Failed(why) | Why::Blocked(why))
             | State::Backoff { why, .. } => Some(why.clone()),
             State::Down(Why::Dependency(hopeless)) => Some(text::hopeless(hopeless)),

@@ -97,6 +97,9 @@ pub struct Service {
     pub when: When,
     /// How it shows that it is ready; `None`: ready once started (a task: once completed).
     pub ready: Option<Ready>,
+    /// How it is found out whether it is still well; `None`: by its end alone.
+    #[serde(default)]
+    pub health: Option<Health>,
     /// When and how often it is started again.
     pub restart: Restart,
     /// How it is asked to stop.
@@ -213,6 +216,22 @@ pub struct EnvFile {
 pub struct Dependency {
     /// What must be true of the dependency.
     pub condition: Condition,
+    /// Whether it has to come true. Otherwise the dependent waits for the outcome only, and goes on
+    /// whatever that is.
+    pub required: bool,
+    /// Whether the dependent gets a new run when the condition is true of a new run of the dependency.
+    pub restart: bool,
+}
+
+impl Dependency {
+    /// The usual sort: it has to come true, once.
+    pub fn on(condition: Condition) -> Self {
+        Self {
+            condition,
+            required: true,
+            restart: false,
+        }
+    }
 }
 
 /// What must be true of a dependency before its dependent may start.
@@ -265,6 +284,31 @@ pub struct Ready {
     pub timeout: Option<Duration>,
 }
 
+/// How it is found out whether a service that is ready is still well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// What is asked; never the log.
+    pub probe: Probe,
+    /// From the end of one attempt to the start of the next.
+    pub interval: Duration,
+    /// The longest that one attempt may take.
+    pub timeout: Duration,
+    /// How many attempts in a row must fail for it to be unhealthy; at least 1.
+    pub failures: u32,
+    /// What is done then.
+    pub action: HealthAction,
+}
+
+/// What is done about a service that is unhealthy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HealthAction {
+    /// Its run is ended, and that counts as a failure: the restart policy says what comes then.
+    Restart,
+    /// It is shown, and nothing else.
+    Report,
+}
+
 /// One way to ask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -276,12 +320,10 @@ pub enum Probe {
         /// The port.
         port: u16,
     },
-    /// A GET of this `http://` URL answers with a 2xx or 3xx status.
-    Http {
-        /// The URL.
-        url: String,
-    },
-    /// A unix socket at this path accepts a connection; a symbolic link is followed.
+    /// A request is answered with a status that is expected. Redirections are not followed.
+    Http(HttpProbe),
+    /// A unix socket at this path, newer than the start, accepts a connection; a symbolic link is
+    /// followed.
     Unix {
         /// The socket's path; absolute.
         path: PathBuf,
@@ -300,7 +342,43 @@ pub enum Probe {
     File {
         /// The file's path; absolute.
         path: PathBuf,
+        /// How long ago it may have been written at most; `None`: any time since the start.
+        #[serde(default)]
+        max_age: Option<Duration>,
     },
+}
+
+/// One HTTP request, and what it is expected to be answered with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpProbe {
+    /// An `http://` URL.
+    pub url: String,
+    /// The method.
+    pub method: String,
+    /// Headers beside those that every request has, or instead of them.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Option<String>,
+    /// The statuses that are expected; never empty.
+    pub status: Vec<Statuses>,
+}
+
+/// HTTP statuses, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statuses {
+    /// The first.
+    pub from: u16,
+    /// The last.
+    pub to: u16,
+}
+
+impl fmt::Display for Statuses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self { from, to } if from == to => write!(f, "{from}"),
+            Self { from, to } => write!(f, "{from}-{to}"),
+        }
+    }
 }
 
 impl Probe {
@@ -308,7 +386,7 @@ impl Probe {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Tcp { .. } => "tcp",
-            Self::Http { .. } => "http",
+            Self::Http(_) => "http",
             Self::Unix { .. } => "unix",
             Self::Exec { .. } => "exec",
             Self::Log { .. } => "log",

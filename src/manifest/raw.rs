@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::field::{Field, Spanned, Table, read_by_shape};
 use super::scalars::{
-    Argument, Duration, Exit, LimitValue, MaxFailures, Port, Signal, Size, Timeout, Umask,
+    Argument, Duration, Exit, LimitValue, MaxFailures, Port, Signal, Size, Status, Timeout, Umask,
     Variable, Version,
 };
 use super::schema::{inherit, paths, variables};
@@ -248,6 +248,11 @@ pub(crate) struct Service {
     /// it, a service is ready once it is started, and a task when it has completed. Default: none.
     #[schemars(extend("examples" = [{"tcp": 8080}, {"log": "listening on", "timeout": "10s"}]))]
     pub(crate) ready: Field<Ready>,
+    /// How it is found out whether it is still well once it is ready: one of `tcp`, `http`, `unix`,
+    /// `exec` and `file`. When too many checks in a row fail it is unhealthy, and is restarted by its
+    /// restart policy, or only shown so. Default: none.
+    #[schemars(extend("examples" = [{"tcp": 8080}, {"http": "http://127.0.0.1:8080/health", "interval": "30s", "action": "report"}]))]
+    pub(crate) health: Field<Health>,
     /// When it is started again: a policy, or a map with the policy and its details. Default:
     /// `on-failure`; of a task: `never`.
     #[schemars(extend("default" = "on-failure", "examples" = ["always", {"policy": "always", "delay": "5s", "max_failures": "never"}]))]
@@ -400,6 +405,14 @@ pub(crate) struct Dependency {
     /// executed. `ready`: it is ready; a task: it has completed. `completed`: the task has completed.
     #[schemars(extend("default" = "ready", "examples" = ["completed"]))]
     pub(crate) condition: Field<Condition>,
+    /// Whether that has to come true. With `false`, this service waits for the outcome and goes on
+    /// whatever it is: also when that one failed, is blocked or is skipped.
+    #[schemars(extend("default" = true, "examples" = [false]))]
+    pub(crate) required: Field<bool>,
+    /// Whether this service is restarted when the condition is true of a new run of that one: after
+    /// a restart by order, by a change or by its restart policy.
+    #[schemars(extend("default" = false, "examples" = [true]))]
+    pub(crate) restart: Field<bool>,
 }
 
 /// What must be true of a dependency.
@@ -447,12 +460,12 @@ pub(crate) struct Ready {
     /// A TCP connection is accepted here: a port on 127.0.0.1, or `host:port`. Default: not asked.
     #[schemars(extend("examples" = [8080, "127.0.0.1:8080", "localhost:${PORT}"]))]
     pub(crate) tcp: Field<Port>,
-    /// A GET of this `http://` URL answers with a status of 200 to 399. Default: not
-    /// asked.
-    #[schemars(extend("pattern" = HTTP, "examples" = ["http://127.0.0.1:8080/health"]))]
-    pub(crate) http: Field<String>,
-    /// A unix socket at this path accepts a connection; a symbolic link is followed.
-    /// Default: not asked.
+    /// A GET of this `http://` URL is answered with a status of 200 to 399; or a map with another
+    /// method, headers, a body and other statuses. Default: not asked.
+    #[schemars(extend("examples" = ["http://127.0.0.1:8080/health", {"url": "http://127.0.0.1:7890/send", "method": "POST", "body": "{}", "status": [400, 429]}]))]
+    pub(crate) http: Field<Http>,
+    /// A unix socket at this path accepts a connection; a symbolic link is followed, and the socket
+    /// must be newer than the start. Default: not asked.
     #[schemars(length(min = 1), extend("examples" = ["${baudbot.runtime_dir}/web.sock"]))]
     pub(crate) unix: Field<String>,
     /// This command, in the service's environment and directory, exits with 0. Default: not asked.
@@ -461,9 +474,10 @@ pub(crate) struct Ready {
     /// A line of its output matches this regular expression. Default: not asked.
     #[schemars(length(min = 1), extend("examples" = ["listening on port \\d+"]))]
     pub(crate) log: Field<String>,
-    /// A file exists at this path that is newer than the start. Default: not asked.
-    #[schemars(length(min = 1), extend("examples" = ["${baudbot.runtime_dir}/web.ready"]))]
-    pub(crate) file: Field<String>,
+    /// A file exists at this path that is newer than the start; or a map with the path and how old
+    /// the file may be at most. Default: not asked.
+    #[schemars(extend("examples" = ["${baudbot.runtime_dir}/web.ready", {"path": "~/heartbeat.json", "max_age": "2m"}]))]
+    pub(crate) file: Field<File>,
     /// How long to wait from the end of one attempt to the next. Default: 1s for `http` and `exec`,
     /// 100ms for others.
     #[schemars(extend("default" = "1s", "examples" = ["500ms"]))]
@@ -471,6 +485,128 @@ pub(crate) struct Ready {
     /// How long after its start it counts as failed when it is not ready. `never`: wait for ever.
     #[schemars(extend("default" = "60s", "examples" = ["10s", "never"]))]
     pub(crate) timeout: Field<Timeout>,
+}
+
+/// How it is found out whether a service is still well.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(inline, extend("oneOf" = [
+    {"required": ["tcp"]}, {"required": ["http"]}, {"required": ["unix"]},
+    {"required": ["exec"]}, {"required": ["file"]}
+]))]
+pub(crate) struct Health {
+    /// A TCP connection is accepted here: a port on 127.0.0.1, or `host:port`. Default: not asked.
+    #[schemars(extend("examples" = [8080, "127.0.0.1:8080", "localhost:${PORT}"]))]
+    pub(crate) tcp: Field<Port>,
+    /// A GET of this `http://` URL is answered with a status of 200 to 399; or a map with another
+    /// method, headers, a body and other statuses. Default: not asked.
+    #[schemars(extend("examples" = ["http://127.0.0.1:8080/health", {"url": "http://127.0.0.1:8080/health", "status": ["200-399", 429]}]))]
+    pub(crate) http: Field<Http>,
+    /// A unix socket at this path accepts a connection; a symbolic link is followed, and the socket
+    /// must be newer than the start. Default: not asked.
+    #[schemars(length(min = 1), extend("examples" = ["${baudbot.runtime_dir}/web.sock"]))]
+    pub(crate) unix: Field<String>,
+    /// This command, in the service's environment and directory, exits with 0. Default: not asked.
+    #[schemars(extend("examples" = [["pg_isready", "-q"], "test -s out/index"]))]
+    pub(crate) exec: Field<Command>,
+    /// A file exists at this path that is newer than the start; or a map with the path and how old
+    /// the file may be at most: a heartbeat. Default: not asked.
+    #[schemars(extend("examples" = [{"path": "~/heartbeat.json", "max_age": "2m"}]))]
+    pub(crate) file: Field<File>,
+    /// How long to wait from the end of one check to the next.
+    #[schemars(extend("default" = "10s", "examples" = ["1m"]))]
+    pub(crate) interval: Field<Duration>,
+    /// How long one check may take. What takes longer has failed, and is ended.
+    #[schemars(extend("default" = "5s", "examples" = ["1s"]))]
+    pub(crate) timeout: Field<Duration>,
+    /// How many checks in a row must fail for it to be unhealthy.
+    #[schemars(range(min = 1), extend("default" = 3, "examples" = [1]))]
+    pub(crate) failures: Field<u32>,
+    /// What is done when it is unhealthy. `restart`: it is stopped, and its restart policy says what
+    /// comes then, as after any failure. `report`: it is shown as unhealthy until a check succeeds.
+    #[schemars(extend("default" = "restart", "examples" = ["report"]))]
+    pub(crate) action: Field<HealthAction>,
+}
+
+/// What is done about a service that is unhealthy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub(crate) enum HealthAction {
+    /// It is stopped, as after any failure.
+    Restart,
+    /// It is shown.
+    Report,
+}
+
+/// An HTTP request that asks.
+#[derive(Debug, JsonSchema)]
+#[schemars(inline, untagged)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each service, for as long as the manifest is read"
+)]
+pub(crate) enum Http {
+    /// A GET of this URL.
+    Url(#[schemars(regex(pattern = HTTP))] String),
+    /// A request in full.
+    Settings(HttpSettings),
+}
+
+read_by_shape!(Http, "a URL or a map", Scalar => Url, Map => Settings);
+
+/// An HTTP request in full.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(inline, extend("required" = ["url"]))]
+pub(crate) struct HttpSettings {
+    /// Required. Where it goes: `http://HOST:PORT/PATH`.
+    #[schemars(regex(pattern = HTTP), extend("examples" = ["http://127.0.0.1:7890/send"]))]
+    pub(crate) url: Field<String>,
+    /// The method. Default: `GET`; with a body, `POST`.
+    #[schemars(regex(pattern = METHOD), extend("default" = "GET", "examples" = ["POST", "HEAD"]))]
+    pub(crate) method: Field<String>,
+    /// Headers by their names. A value may use `${NAME}`.
+    #[schemars(extend("default" = {}, "examples" = [{"Authorization": "Bearer ${TOKEN}"}], "propertyNames" = {"pattern": HEADER}))]
+    pub(crate) headers: Field<Table<Variable>>,
+    /// What is sent along. Default: nothing.
+    #[schemars(extend("examples" = ["{}"]))]
+    pub(crate) body: Field<String>,
+    /// The statuses that are a good answer: numbers and ranges with both their ends. Redirections
+    /// are not followed.
+    #[schemars(length(min = 1), extend("default" = ["200-399"], "examples" = [["200-299", 429], [400]]))]
+    pub(crate) status: Field<Vec<Field<Status>>>,
+}
+
+/// The pattern of HTTP methods.
+pub(crate) const METHOD: &str = "^[A-Z]+$";
+/// The pattern of names of HTTP headers.
+pub(crate) const HEADER: &str = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$";
+
+/// A file that shows something.
+#[derive(Debug, JsonSchema)]
+#[schemars(inline, untagged)]
+pub(crate) enum File {
+    /// Its path.
+    #[schemars(extend("minLength" = 1))]
+    Path(String),
+    /// Its path, and how old it may be.
+    Settings(FileSettings),
+}
+
+read_by_shape!(File, "a path or a map", Scalar => Path, Map => Settings);
+
+/// A file that shows something, in full.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(inline, extend("required" = ["path"]))]
+pub(crate) struct FileSettings {
+    /// Required. Where it is, relative to the file that the service is declared in.
+    #[schemars(length(min = 1), extend("examples" = ["~/heartbeat.json"]))]
+    pub(crate) path: Field<String>,
+    /// How long ago it may have been written at most. Default: any time since the start.
+    #[schemars(extend("examples" = ["2m"]))]
+    pub(crate) max_age: Field<Duration>,
 }
 
 /// The pattern of URLs that can be probed.

@@ -22,6 +22,8 @@ const SIZE: &str = r"^[1-9][0-9]*(\.[0-9]+)? ?(B|[kKMGT]B?|[KMGT]i|[KMGT]iB)?$";
 const LIMIT: &str = r"^(unlimited|[1-9][0-9]*(\.[0-9]+)? ?(B|[kKMGT]B?|[KMGT]i|[KMGT]iB)?)$";
 /// An octal number.
 const UMASK: &str = "^(0o)?0?[0-7]{1,3}$";
+/// A status of HTTP, or two with a dash between them.
+const STATUS: &str = "^[1-5][0-9]{2}(-[1-5][0-9]{2})?$";
 /// `host:port`, a port, or something that becomes one of them once it is expanded.
 const ADDRESS: &str = concat!(
     r"^(.*\$\{.*|(([^:\s\[\]]+|\[[^\s\[\]]+\]):)?",
@@ -135,6 +137,14 @@ scalar_type! {
     Port, json_schema!({ "anyOf": [
         { "type": "integer", "minimum": 1, "maximum": 65535, "description": "A port on 127.0.0.1." },
         { "type": "string", "pattern": ADDRESS, "description": "`host:port`" }
+    ] })
+}
+
+scalar_type! {
+    /// An HTTP status, or a range of them.
+    Status, json_schema!({ "anyOf": [
+        { "type": "integer", "minimum": 100, "maximum": 599, "description": "A status." },
+        { "type": "string", "pattern": STATUS, "description": "A status, or a range with both its ends." }
     ] })
 }
 
@@ -375,6 +385,29 @@ impl MaxFailures {
                 "it takes a number from 1 on, or `never`; `policy: never` does not restart at all",
             )
         })
+    }
+}
+
+impl Status {
+    /// The statuses.
+    pub(crate) fn meaning(&self) -> Result<model::Statuses, Unfit> {
+        static PATTERN: LazyLock<Regex> = LazyLock::new(|| compiled(STATUS));
+        let text = self.0.text.as_str();
+        let bad = || {
+            unfit(
+                "bad_status",
+                "a status of HTTP",
+                "it takes a status from 100 to 599, or a range, as in `204` or `200-399`",
+            )
+        };
+        if !PATTERN.is_match(text) {
+            return Err(bad());
+        }
+        let (from, to) = text.split_once('-').unwrap_or((text, text));
+        match (from.parse(), to.parse()) {
+            (Ok(from), Ok(to)) if from <= to => Ok(model::Statuses { from, to }),
+            _ => Err(bad()),
+        }
     }
 }
 

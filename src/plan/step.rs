@@ -29,27 +29,30 @@ pub(super) fn up_step(
     }
     let change = Change::between(&held.service, declared);
     let changed = || format!("changed: {}", list(change.fields()));
-    let needs_restart = change.needs_restart(held.state == StateWord::Ready);
+    let needs_restart = change.needs_restart(held.state.has_become_ready());
     let (action, reason) = match (held.state, held.goal) {
-        (StateWord::Ready | StateWord::Starting, _) if needs_restart => {
+        (StateWord::Ready | StateWord::Unhealthy | StateWord::Starting, _) if needs_restart => {
             (Action::Restart, changed())
         }
-        (StateWord::Ready | StateWord::Starting, Goal::Down) => {
+        (StateWord::Ready | StateWord::Unhealthy | StateWord::Starting, Goal::Down) => {
             (Action::Start, "was about to be stopped".into())
         }
         (StateWord::Waiting | StateWord::Completed, Goal::Up) if needs_restart => {
             (Action::Start, changed())
         }
         (
-            StateWord::Ready | StateWord::Starting | StateWord::Waiting | StateWord::Completed,
+            StateWord::Ready
+            | StateWord::Unhealthy
+            | StateWord::Starting
+            | StateWord::Waiting
+            | StateWord::Completed,
             Goal::Up,
         ) => (Action::Keep, keep_reason(held.state, &change)),
         (StateWord::Failed | StateWord::Backoff, _) => {
             (Action::Start, with_reason("failed before", held))
         }
         (StateWord::Blocked, Goal::Up)
-            if change.is_empty()
-                && needed_and_skipped(name, manifest, graph, observed).is_some() =>
+            if change.is_empty() && needed_and_skipped(name, manifest, observed).is_some() =>
         {
             (Action::Keep, with_reason("blocked", held))
         }
@@ -110,7 +113,7 @@ pub(super) fn restart_step(
     }
     match held {
         Some(held) if is_there(held) && held.service.is_task() == declared.is_task() => {
-            let reason = if change.needs_restart(held.state == StateWord::Ready) {
+            let reason = if change.needs_restart(held.state.has_become_ready()) {
                 format!("not asked, though changed: {}", list(change.fields()))
             } else {
                 keep_reason(held.state, &change)
@@ -128,7 +131,6 @@ pub(super) fn restart_step(
 fn needed_and_skipped<'a>(
     name: &'a ServiceName,
     manifest: &'a Manifest,
-    graph: &'a Graph,
     observed: &Observed,
 ) -> Option<&'a ServiceName> {
     let is_blocked = |name: &ServiceName| {
@@ -138,7 +140,8 @@ fn needed_and_skipped<'a>(
     let mut seen = BTreeSet::new();
     let mut open = vec![name];
     while let Some(next) = open.pop() {
-        for needed in graph.direct_dependencies(next) {
+        let needs = manifest.services[next].depends_on.iter();
+        for (needed, _) in needs.filter(|(_, edge)| edge.required) {
             if manifest.services[needed].is_skipped() {
                 return Some(needed);
             }
@@ -151,9 +154,9 @@ fn needed_and_skipped<'a>(
 }
 
 /// Whether there is a run, so that a new one means a restart.
-fn has_run(state: StateWord) -> bool {
+pub(super) fn has_run(state: StateWord) -> bool {
     match state {
-        StateWord::Starting | StateWord::Ready | StateWord::Stopping => true,
+        StateWord::Starting | StateWord::Ready | StateWord::Unhealthy | StateWord::Stopping => true,
         StateWord::Inactive
         | StateWord::Skipped
         | StateWord::Blocked
@@ -168,7 +171,10 @@ fn has_run(state: StateWord) -> bool {
 fn is_there(held: &ObservedService) -> bool {
     held.goal == Goal::Up
         && match held.state {
-            StateWord::Ready | StateWord::Starting | StateWord::Completed => true,
+            StateWord::Ready
+            | StateWord::Unhealthy
+            | StateWord::Starting
+            | StateWord::Completed => true,
             StateWord::Inactive
             | StateWord::Skipped
             | StateWord::Blocked
@@ -233,7 +239,7 @@ fn keep_reason(state: StateWord, change: &Change) -> String {
         return format!("updated without restart: {}", list(change.fields()));
     }
     match state {
-        StateWord::Starting | StateWord::Waiting | StateWord::Stopping => {
+        StateWord::Starting | StateWord::Waiting | StateWord::Unhealthy | StateWord::Stopping => {
             format!("unchanged, {}", state.word())
         }
         StateWord::Completed => "unchanged, completed".into(),

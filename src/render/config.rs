@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::manifest::model::{
-    Cleanup, Command, Environment, Exit, Group, Hooks, Limit, Manifest, Probe, Ready, Restart,
-    Service, Signal, Stop, TmuxServer, When,
+    Cleanup, Command, Environment, Exit, Group, Health, Hooks, HttpProbe, Limit, Manifest, Probe,
+    Ready, Restart, Service, Signal, Stop, TmuxServer, When,
 };
 use crate::manifest::{PrintError, to_yaml};
 
@@ -114,8 +114,12 @@ impl Shown<'_> {
             .depends_on
             .iter()
             .map(|(name, edge)| {
-                let condition = edge.condition.word();
-                (name.to_string(), json!({ "condition": condition }))
+                let edge = json!({
+                    "condition": edge.condition.word(),
+                    "required": edge.required,
+                    "restart": edge.restart,
+                });
+                (name.to_string(), edge)
             })
             .collect();
         put("depends_on", depends_on.into());
@@ -124,6 +128,9 @@ impl Shown<'_> {
         }
         if let Some(ready) = &service.ready {
             put("ready", self.ready(ready));
+        }
+        if let Some(health) = &service.health {
+            put("health", self.health(health));
         }
         put("restart", restart(&service.restart));
         put("stop", self.stop(&service.stop));
@@ -219,19 +226,58 @@ impl Shown<'_> {
         (!map.is_empty()).then(|| map.into())
     }
 
-    fn ready(&self, ready: &Ready) -> Value {
-        let asked = match &ready.probe {
+    fn probe(&self, probe: &Probe) -> Value {
+        match probe {
             Probe::Tcp { host, port } if host.contains(':') => {
                 self.text(&format!("[{host}]:{port}")).into()
             }
             Probe::Tcp { host, port } => self.text(&format!("{host}:{port}")).into(),
-            Probe::Http { url } => self.text(url).into(),
-            Probe::Unix { path } | Probe::File { path } => self.path(path).into(),
+            Probe::Http(http) => self.http(http),
+            Probe::Unix { path } => self.path(path).into(),
+            Probe::File {
+                path,
+                max_age: None,
+            } => self.path(path).into(),
+            Probe::File {
+                path,
+                max_age: Some(age),
+            } => json!({ "path": self.path(path), "max_age": span(*age) }),
             Probe::Exec { command } => self.command(command),
             Probe::Log { pattern } => self.text(pattern).into(),
-        };
+        }
+    }
+
+    fn http(&self, http: &HttpProbe) -> Value {
+        let headers: Map<String, Value> = http
+            .headers
+            .iter()
+            .map(|(name, value)| (name.clone(), self.text(value).into()))
+            .collect();
+        let status: Vec<String> = http.status.iter().map(ToString::to_string).collect();
         let mut map = Map::new();
-        map.insert(ready.probe.word().into(), asked);
+        map.insert("url".into(), self.text(&http.url).into());
+        map.insert("method".into(), json!(http.method));
+        map.insert("headers".into(), headers.into());
+        if let Some(body) = &http.body {
+            map.insert("body".into(), self.text(body).into());
+        }
+        map.insert("status".into(), json!(status));
+        map.into()
+    }
+
+    fn health(&self, health: &Health) -> Value {
+        let mut map = Map::new();
+        map.insert(health.probe.word().into(), self.probe(&health.probe));
+        map.insert("interval".into(), span(health.interval).into());
+        map.insert("timeout".into(), span(health.timeout).into());
+        map.insert("failures".into(), json!(health.failures));
+        map.insert("action".into(), json!(health.action));
+        map.into()
+    }
+
+    fn ready(&self, ready: &Ready) -> Value {
+        let mut map = Map::new();
+        map.insert(ready.probe.word().into(), self.probe(&ready.probe));
         map.insert("interval".into(), span(ready.interval).into());
         let timeout = ready.timeout.map_or("never".into(), span);
         map.insert("timeout".into(), timeout.into());

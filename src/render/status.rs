@@ -13,7 +13,7 @@ pub fn state_style(state: StateWord) -> Style {
     match state {
         StateWord::Ready | StateWord::Completed => GOOD,
         StateWord::Waiting | StateWord::Starting | StateWord::Stopping | StateWord::Backoff => BUSY,
-        StateWord::Blocked | StateWord::Failed => BAD,
+        StateWord::Unhealthy | StateWord::Blocked | StateWord::Failed => BAD,
         StateWord::Inactive | StateWord::Skipped => FAINT,
     }
 }

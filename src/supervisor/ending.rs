@@ -61,6 +61,10 @@ impl Supervisor {
             return;
         };
         run.is_cancelled = true;
+        self.end_probing(id);
+        let Some(run) = self.runs.get(&id) else {
+            return;
+        };
         let signal = run.service.stop.signal.0;
         if run.is_before_start {
             // When that has ended, the start is given up.
@@ -101,6 +105,10 @@ impl Supervisor {
             return;
         };
         run.is_cancelled = true;
+        self.end_probing(id);
+        let Some(run) = self.runs.get(&id) else {
+            return;
+        };
         if run.has_begun_after_stop.load(Ordering::Relaxed) {
             // Nothing is left of it but a command that has an end of its own.
             return;

@@ -5,6 +5,7 @@ use tokio::sync::mpsc;
 use super::Supervisor;
 use super::hooks::BeforeStart;
 use super::sessions::MadeSession;
+use crate::control::protocol::LastProbe;
 use crate::event::Did;
 use crate::id::{RunId, ServiceName};
 use crate::machine::{Effect, RunEvent};
@@ -22,6 +23,8 @@ pub(super) enum Input {
         /// What happened.
         what: RunEvent,
     },
+    /// A probe of a run was answered, or not.
+    Probed(RunId, LastProbe),
     /// The session of a run is there; the process in its pane waits at its gate.
     Session(Box<MadeSession>),
     /// The command before a run's start ended.
@@ -66,6 +69,12 @@ impl Supervisor {
     pub(super) fn take(&mut self, input: Input) {
         let effects = match input {
             Input::Run { service, run, what } => self.take_run_event(service, run, what),
+            Input::Probed(run, last) => {
+                if let Some(run) = self.runs.get_mut(&run) {
+                    run.last_probe = Some(last);
+                }
+                Vec::new()
+            }
             Input::Session(made) => {
                 self.session_made(*made);
                 Vec::new()
@@ -105,7 +114,11 @@ impl Supervisor {
             RunEvent::Spawned => self.spawned(run),
             RunEvent::Gone | RunEvent::SpawnFailed(_) => self.forget(run),
             RunEvent::Exited(_) => self.exited(run),
-            RunEvent::Ready | RunEvent::NotReady(_) | RunEvent::Survived(_) => {}
+            RunEvent::Ready => self.became_ready(run),
+            RunEvent::NotReady(_)
+            | RunEvent::Healthy
+            | RunEvent::Unwell(_)
+            | RunEvent::Survived(_) => {}
         }
         let effects = self.tell(service, run, what);
         if may_be_ready {

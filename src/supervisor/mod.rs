@@ -9,6 +9,7 @@
 //! What the supervisor starts is written into the ledger first (`record`), so that the next one can
 //! find it whatever happens to this one (`recover`).
 
+mod asking;
 mod background;
 mod clock;
 mod ending;
@@ -340,7 +341,7 @@ impl Supervisor {
         let status = self.service_status(&service);
         self.publish(News::Service {
             name: service,
-            status,
+            status: status.map(Box::new),
         });
     }
 

@@ -1,64 +1,149 @@
-//! Asking a run whether it is ready.
+//! Asking a run whether it is ready, and then whether it is still well.
 //!
-//! One task for each run that has a probe: attempt, verdict, pause, and again, until the first
-//! success or the end of the run. An attempt has a limit of its own, so that none can hang; the
-//! next begins only when it is over, so that none can pile up.
+//! One task at a time for each run that has a probe: attempt, verdict, pause, and again. `ready` is
+//! asked until the first success, `health` from then on until the end of the run. An attempt has a
+//! limit of its own, so that none can hang; the next begins only when it is over, so that none can
+//! pile up ([`asking`](super::asking)). What the verdicts mean, the machine decides.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use http_body_util::Empty;
-use hyper::body::Bytes;
-use hyper_util::rt::TokioIo;
 use regex::bytes::Regex;
-use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Supervisor;
-use super::input::Outbox;
+use super::asking::{Asked, Verdict, ask};
+use super::ending::force;
+use super::input::{Input, Outbox};
+use crate::control::protocol::{LastProbe, Question};
 use crate::id::{RunId, ServiceName};
 use crate::machine::RunEvent;
-use crate::manifest::model::{Command, Probe, Ready};
-use crate::sys::account::Account;
+use crate::manifest::model::{Health, Probe, Ready};
+use crate::sys::census::{Owner, Roots};
 use crate::sys::mark::Mark;
-use crate::sys::probe::{self, ProbeCommand};
 
-/// The longest that one attempt may take.
+/// The longest that one attempt to find out about readiness may take.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(10);
 
-/// What a probe needs to know of its run.
-struct Asked {
-    began: SystemTime,
-    environment: Arc<BTreeMap<String, String>>,
-    working_dir: PathBuf,
-    mark: Option<Mark>,
-    user: Option<Account>,
+/// Added to the number of a run, it names what the commands of its probes carry as their mark. Half
+/// of the numbers that a mark can hold, so that the two meet only after eight million runs.
+const PROBES_OF_RUN: u64 = 1 << 23;
+
+/// Whom a task asks, and where it tells of it.
+struct Asker {
+    service: ServiceName,
+    run: RunId,
+    asked: Asked,
+    outbox: Outbox,
+    question: Question,
+    failed_in_a_row: u32,
 }
 
 impl Supervisor {
-    /// Begins to ask, if the run has a probe.
-    pub(super) fn begin_probing(&mut self, id: RunId) -> Option<AbortOnDropHandle<()>> {
-        let run = self.runs.get(&id)?;
-        let ready = run.service.ready.clone()?;
-        let asked = Asked {
-            began: run.began,
-            environment: Arc::clone(&run.environment),
-            working_dir: run.service.working_dir.clone(),
-            mark: self.mark(id),
-            user: run.user.clone(),
+    /// Begins to ask whether the run is ready, if it has a probe.
+    pub(super) fn begin_probing(&mut self, id: RunId) {
+        let Some(mut asker) = self.asker(id, Question::Ready) else {
+            return;
         };
-        let (service, outbox) = (run.service.name.clone(), self.outbox.clone());
+        let Some(ready) = self.runs.get(&id).and_then(|run| run.service.ready.clone()) else {
+            return;
+        };
         // Lines are listened for from the very start: see `watch_log`.
-        let seen = self.log_watch(&service, &ready.probe);
-        Some(AbortOnDropHandle::new(tokio::spawn(async move {
+        let seen = self.log_watch(&asker.service, &ready.probe);
+        let task = tokio::spawn(async move {
             match seen {
-                Some(seen) => wait_for_line(seen, &service, id, &outbox).await,
-                None => keep_asking(&ready, &asked, &service, id, &outbox).await,
+                Some(seen) => asker.wait_for_line(seen).await,
+                None => asker.ask_until_ready(&ready).await,
             }
-        })))
+        });
+        self.set_prober(id, Some(AbortOnDropHandle::new(task)));
+    }
+
+    /// Begins to ask whether the run is still well, if it has health checks.
+    pub(super) fn begin_checking(&mut self, id: RunId) {
+        let run = self.runs.get(&id);
+        let run = run.filter(|run| !run.is_cancelled && !run.is_ending);
+        let health = run.and_then(|run| run.service.health.clone());
+        let prober = health
+            .zip(self.asker(id, Question::Health))
+            .map(|(health, asker)| {
+                AbortOnDropHandle::new(tokio::spawn(asker.keep_checking(health)))
+            });
+        self.set_prober(id, prober);
+    }
+
+    /// The run is about to end: nothing is asked any more, and what asked ends.
+    pub(super) fn end_probing(&mut self, id: RunId) {
+        let Some(run) = self.runs.get_mut(&id) else {
+            return;
+        };
+        let is_by_command = |probe: &Probe| matches!(probe, Probe::Exec { .. });
+        let has_commands = run
+            .service
+            .ready
+            .iter()
+            .any(|one| is_by_command(&one.probe))
+            || run
+                .service
+                .health
+                .iter()
+                .any(|one| is_by_command(&one.probe));
+        if run.prober.take().is_some() && has_commands {
+            let roots = self.probe_roots(id);
+            tokio::spawn(force(roots));
+        }
+    }
+
+    /// The checks of a run that was declared anew.
+    pub(super) fn renew_checks(&mut self, id: RunId, before: Option<&Health>) {
+        let Some(run) = self.runs.get(&id) else {
+            return;
+        };
+        if run.is_ready
+            && !run.is_cancelled
+            && !run.is_ending
+            && run.service.health.as_ref() != before
+        {
+            self.begin_checking(id);
+        }
+    }
+
+    fn set_prober(&mut self, id: RunId, prober: Option<AbortOnDropHandle<()>>) {
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.prober = prober;
+        }
+    }
+
+    fn asker(&self, id: RunId, question: Question) -> Option<Asker> {
+        let run = self.runs.get(&id)?;
+        Some(Asker {
+            service: run.service.name.clone(),
+            run: id,
+            asked: Asked {
+                began: run.began,
+                environment: std::sync::Arc::clone(&run.environment),
+                working_dir: run.service.working_dir.clone(),
+                user: run.user.clone(),
+                mark: self
+                    .nesting
+                    .map(|nesting| Mark::for_run(self.project_id, probes_of(id), nesting)),
+                roots: self.probe_roots(id),
+            },
+            outbox: self.outbox.clone(),
+            question,
+            failed_in_a_row: 0,
+        })
+    }
+
+    /// From what the commands of a run's probes are found.
+    fn probe_roots(&self, id: RunId) -> Roots {
+        Roots {
+            owner: self
+                .nesting
+                .map(|_| Owner::Run(self.project_id, probes_of(id))),
+            spared: self.spared(),
+            ..Roots::default()
+        }
     }
 
     /// Watches the log from before the command is executed, so that its first line counts.
@@ -89,7 +174,7 @@ impl Supervisor {
         match probe {
             Probe::Log { .. } => self.outputs.get_mut(service)?.take_watch(),
             Probe::Tcp { .. }
-            | Probe::Http { .. }
+            | Probe::Http(_)
             | Probe::Unix { .. }
             | Probe::Exec { .. }
             | Probe::File { .. } => None,
@@ -97,140 +182,71 @@ impl Supervisor {
     }
 }
 
-async fn wait_for_line(
-    seen: oneshot::Receiver<()>,
-    service: &ServiceName,
-    run: RunId,
-    outbox: &Outbox,
-) {
-    outbox.run(
-        service,
-        run,
-        RunEvent::NotReady("no line of its output matches yet".into()),
-    );
-    // The sender is dropped when another run takes the watch over; this one is then over.
-    if seen.await.is_ok() {
-        outbox.run(service, run, RunEvent::Ready);
-    }
+fn probes_of(run: RunId) -> RunId {
+    RunId(run.0 + PROBES_OF_RUN)
 }
 
-async fn keep_asking(
-    ready: &Ready,
-    asked: &Asked,
-    service: &ServiceName,
-    run: RunId,
-    outbox: &Outbox,
-) {
-    let mut last = String::new();
-    loop {
-        let verdict = match tokio::time::timeout(ATTEMPT_LIMIT, attempt(&ready.probe, asked)).await
-        {
-            Ok(verdict) => verdict,
-            Err(_) => Err(format!("no answer within {} s", ATTEMPT_LIMIT.as_secs())),
-        };
-        match verdict {
-            Ok(()) => return outbox.run(service, run, RunEvent::Ready),
-            // The same again is no news.
-            Err(why) if why == last => {}
-            Err(why) => {
-                last.clone_from(&why);
-                outbox.run(service, run, RunEvent::NotReady(why));
+impl Asker {
+    async fn wait_for_line(mut self, seen: oneshot::Receiver<()>) {
+        let found = "no line of its output matches yet".to_owned();
+        self.note(&Err(found.clone()).into(), "log");
+        self.tell(RunEvent::NotReady(found));
+        // The sender is dropped when another run takes the watch over; this one is then over.
+        if seen.await.is_ok() {
+            self.note(&Ok(()).into(), "log");
+            self.tell(RunEvent::Ready);
+        }
+    }
+
+    async fn ask_until_ready(&mut self, ready: &Ready) {
+        let mut last = String::new();
+        loop {
+            let verdict = ask(&ready.probe, &self.asked, ATTEMPT_LIMIT).await;
+            self.note(&verdict, ready.probe.word());
+            match verdict.outcome {
+                Ok(()) => return self.tell(RunEvent::Ready),
+                // The same again is no news.
+                Err(why) if why == last => {}
+                Err(why) => {
+                    last.clone_from(&why);
+                    self.tell(RunEvent::NotReady(why));
+                }
             }
+            tokio::time::sleep(ready.interval).await;
         }
-        tokio::time::sleep(ready.interval).await;
     }
-}
 
-/// Asks once; the error is for people.
-async fn attempt(probe: &Probe, asked: &Asked) -> Result<(), String> {
-    match probe {
-        Probe::Tcp { host, port } => tcp(host, *port).await.map(drop),
-        Probe::Http { url } => http(url).await,
-        Probe::Unix { path } => unix(path, asked.began).await,
-        Probe::Exec { command } => exec(command, asked).await,
-        Probe::File { path } => newer(path, asked.began),
-        // Heard, not asked for.
-        Probe::Log { .. } => Err("no line of its output matches yet".into()),
-    }
-}
-
-async fn tcp(host: &str, port: u16) -> Result<TcpStream, String> {
-    TcpStream::connect((host, port))
-        .await
-        .map_err(|error| format!("{host}:{port}: {error}"))
-}
-
-async fn http(url: &str) -> Result<(), String> {
-    let uri: hyper::Uri = url.parse().map_err(|error| format!("`{url}`: {error}"))?;
-    let host = uri.host().ok_or_else(|| format!("`{url}` names no host"))?;
-    let bare_host = host.trim_start_matches('[').trim_end_matches(']');
-    let stream = tcp(bare_host, uri.port_u16().unwrap_or(80)).await?;
-    let failed = |error: hyper::Error| format!("GET {url}: {error}");
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(failed)?;
-    // It must not outlive the attempt.
-    let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let authority = uri.authority().map_or(host, |authority| authority.as_str());
-    let request = hyper::Request::get(path)
-        .header("host", authority)
-        .header("user-agent", "baudbot")
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| format!("GET {url}: {error}"))?;
-    let status = sender.send_request(request).await.map_err(failed)?.status();
-    if status.is_success() || status.is_redirection() {
-        Ok(())
-    } else {
-        Err(format!("GET {url}: answered {status}"))
-    }
-}
-
-async fn unix(path: &Path, began: SystemTime) -> Result<(), String> {
-    newer(path, began)?;
-    UnixStream::connect(path)
-        .await
-        .map(drop)
-        .map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// What an earlier run left behind does not count.
-fn newer(path: &Path, began: SystemTime) -> Result<(), String> {
-    let found = std::fs::metadata(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => format!("{} does not exist yet", path.display()),
-        _ => format!("{}: {error}", path.display()),
-    })?;
-    let modified = found
-        .modified()
-        .map_err(|error| format!("{}: {error}", path.display()))?;
-    if modified >= began {
-        Ok(())
-    } else {
-        Err(format!("{} is older than this start", path.display()))
-    }
-}
-
-async fn exec(command: &Command, asked: &Asked) -> Result<(), String> {
-    let argv = command.argv();
-    let probe = probe::Probe::start(&ProbeCommand {
-        argv: &argv,
-        environment: &asked.environment,
-        working_dir: &asked.working_dir,
-        mark: asked.mark,
-        user: asked.user.as_ref(),
-    })
-    .map_err(|error| error.to_string())?;
-    match probe.finish().await {
-        Ok((status, _)) if status.success() => Ok(()),
-        Ok((status, said)) => {
-            let said = said.lines().last().unwrap_or_default().trim();
-            let said = if said.is_empty() {
-                String::new()
-            } else {
-                format!(": {said}")
-            };
-            Err(format!("`{}`: {status}{said}", argv.join(" ")))
+    async fn keep_checking(mut self, health: Health) {
+        loop {
+            tokio::time::sleep(health.interval).await;
+            let verdict = ask(&health.probe, &self.asked, health.timeout).await;
+            self.note(&verdict, health.probe.word());
+            self.tell(match verdict.outcome {
+                Ok(()) => RunEvent::Healthy,
+                Err(why) => RunEvent::Unwell(why),
+            });
         }
-        Err(error) => Err(format!("`{}`: {error}", argv.join(" "))),
+    }
+
+    /// Keeps what came of an attempt for whoever asks for the status.
+    fn note(&mut self, verdict: &Verdict, probe: &str) {
+        self.failed_in_a_row = match verdict.outcome {
+            Ok(()) => 0,
+            Err(_) => self.failed_in_a_row.saturating_add(1),
+        };
+        let last = LastProbe {
+            question: self.question,
+            probe: probe.to_owned(),
+            at: jiff::Timestamp::now(),
+            succeeded: verdict.outcome.is_ok(),
+            found: verdict.outcome.as_ref().err().cloned(),
+            output: verdict.said.clone(),
+            failed_in_a_row: self.failed_in_a_row,
+        };
+        self.outbox.put(Input::Probed(self.run, last));
+    }
+
+    fn tell(&self, what: RunEvent) {
+        self.outbox.run(&self.service, self.run, what);
     }
 }

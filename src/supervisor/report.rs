@@ -65,6 +65,9 @@ impl Supervisor {
             session: service.session().map(str::to_owned),
             survivors: view.survivors,
             usage: None,
+            last_probe: view
+                .run
+                .and_then(|run| self.runs.get(&run)?.last_probe.clone()),
         })
     }
 

@@ -9,6 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Supervisor;
 use super::sessions::{Sessions, Tmux};
+use crate::control::protocol::LastProbe;
 use crate::id::RunId;
 use crate::manifest::model::{Cleanup, Service};
 use crate::record::{self, Line, RecordedProcess, StartedRun};
@@ -48,7 +49,11 @@ pub(super) struct LiveRun {
     pub(super) after_ready: Option<AbortOnDropHandle<()>>,
     /// Starts it, then waits for its leader's end.
     pub(super) watcher: Option<AbortOnDropHandle<()>>,
-    /// Asks whether it is ready.
+    /// Whether it has become ready.
+    pub(super) is_ready: bool,
+    /// What its probe found last.
+    pub(super) last_probe: Option<LastProbe>,
+    /// Asks whether it is ready, then whether it is well.
     pub(super) prober: Option<AbortOnDropHandle<()>>,
     /// Ends it.
     pub(super) ender: Option<AbortOnDropHandle<()>>,
@@ -71,6 +76,8 @@ impl LiveRun {
             note: None,
             after_ready: None,
             watcher: None,
+            is_ready: false,
+            last_probe: None,
             prober: None,
             ender: None,
         }
@@ -183,16 +190,25 @@ impl Supervisor {
 
     /// The run executes its command: from now on it is asked whether it is ready.
     pub(super) fn spawned(&mut self, id: RunId) {
-        let prober = self.begin_probing(id);
-        if let Some(run) = self.runs.get_mut(&id) {
-            run.prober = prober;
+        let is_asked = |run: &LiveRun| run.service.ready.is_some() || run.service.is_task();
+        if self.runs.get(&id).is_some_and(|run| !is_asked(run)) {
+            return self.became_ready(id);
         }
+        self.begin_probing(id);
+    }
+
+    /// The run is ready: from now on it is asked whether it is well.
+    pub(super) fn became_ready(&mut self, id: RunId) {
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.is_ready = true;
+        }
+        self.begin_checking(id);
     }
 
     /// The leader ended: whether it is ready is no question any more.
     pub(super) fn exited(&mut self, id: RunId) {
+        self.end_probing(id);
         if let Some(run) = self.runs.get_mut(&id) {
-            run.prober = None;
             run.is_ending = true;
         }
     }
@@ -221,10 +237,13 @@ impl Supervisor {
             output.set_bounds(service.log);
         }
         let sessions = self.own_sessions(&service);
+        let mut before = None;
         if let Some(run) = self.runs.get_mut(&id) {
+            before = run.service.health.clone();
             run.service = service;
             run.sessions = sessions;
         }
+        self.renew_checks(id, before.as_ref());
     }
 
     /// The leader's process id, while the run lives.

@@ -36,6 +36,7 @@ const RULES_NO_SCHEMA_CAN_SAY: &[&str] = &[
     "ready_on_task",
     "after_ready_on_task",
     "limit_over_hard",
+    "health_on_task",
     "delay_over_maximum",
     "set_and_unset",
     // What is found where the order is given.

@@ -8,8 +8,8 @@ use indexmap::IndexMap;
 
 use baudbot::id::{GroupName, ProjectName, ServiceName};
 use baudbot::manifest::model::{
-    Cleanup, Command, Condition, Dependency, Environment, Exit, Group, Hooks, Kind, Log, Manifest,
-    Policy, Probe, Ready, Restart, Service, Signal, Stop, TmuxServer, When,
+    Cleanup, Command, Condition, Dependency, Environment, Exit, Group, Health, HealthAction, Hooks,
+    Kind, Log, Manifest, Policy, Probe, Ready, Restart, Service, Signal, Stop, TmuxServer, When,
 };
 
 pub(crate) fn name(text: &str) -> ServiceName {
@@ -36,6 +36,7 @@ pub(crate) fn process(text: &str) -> Service {
         depends_on: IndexMap::new(),
         when: When::default(),
         ready: None,
+        health: None,
         restart: Restart {
             policy: Policy::OnFailure,
             delay: Duration::from_secs(1),
@@ -85,10 +86,27 @@ pub(crate) fn probed(text: &str) -> Service {
     }
 }
 
+/// With health checks, of which three in a row must fail.
+pub(crate) fn checked(service: Service, action: HealthAction) -> Service {
+    Service {
+        health: Some(Health {
+            probe: Probe::Tcp {
+                host: "127.0.0.1".into(),
+                port: 7890,
+            },
+            interval: Duration::from_secs(10),
+            timeout: Duration::from_secs(5),
+            failures: 3,
+            action,
+        }),
+        ..service
+    }
+}
+
 pub(crate) fn needs(mut service: Service, dependency: &str, condition: Condition) -> Service {
     service
         .depends_on
-        .insert(name(dependency), Dependency { condition });
+        .insert(name(dependency), Dependency::on(condition));
     service
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct Script {
     pub(crate) ends_after: Option<(u64, Ended)>,
     /// How long the leader takes after the stop signal; `None`: it ignores it.
     pub(crate) heeds_term_after: Option<u64>,
+    /// What its health checks find, from the answer on; they are made while it is ready only.
+    pub(crate) checks: Vec<(u64, bool)>,
     /// What the leader leaves behind.
     pub(crate) stragglers: Stragglers,
     pub(crate) on_kill: OnKill,
@@ -62,6 +64,7 @@ impl Script {
             ready_after: Some(1),
             ends_after: None,
             heeds_term_after: Some(1),
+            checks: Vec::new(),
             stragglers: Stragglers::None,
             on_kill: OnKill::Dies(1),
         }
@@ -81,6 +84,7 @@ impl Script {
 pub(crate) enum Due {
     Answer,
     Ready,
+    Checked(bool),
     LeaderEnds(Ended),
     StragglersEnd,
     KillReport,
@@ -94,6 +98,7 @@ pub(crate) struct Fake {
     pub(crate) run: RunId,
     script: Script,
     phase: Phase,
+    is_ready: bool,
     is_terminated: bool,
     is_killed: bool,
 }
@@ -129,6 +134,7 @@ impl Fake {
             run,
             script,
             phase: Phase::Asked,
+            is_ready: false,
             is_terminated: false,
             is_killed: false,
         };
@@ -193,7 +199,17 @@ impl Fake {
         let mut aftermath = Aftermath::default();
         match (due, self.phase) {
             (Due::Answer, Phase::Asked) => self.answer(&mut aftermath),
-            (Due::Ready, Phase::Runs) => aftermath.told.push(RunEvent::Ready),
+            (Due::Ready, Phase::Runs) => {
+                self.is_ready = true;
+                aftermath.told.push(RunEvent::Ready);
+            }
+            (Due::Checked(is_well), Phase::Runs) if self.is_ready => {
+                aftermath.told.push(if is_well {
+                    RunEvent::Healthy
+                } else {
+                    RunEvent::Unwell("connection refused".into())
+                });
+            }
             (Due::LeaderEnds(ended), Phase::Runs) => {
                 aftermath.told.push(RunEvent::Exited(ended));
                 if self.script.stragglers == Stragglers::None {
@@ -221,6 +237,7 @@ impl Fake {
             (
                 Due::Answer
                 | Due::Ready
+                | Due::Checked(_)
                 | Due::LeaderEnds(_)
                 | Due::StragglersEnd
                 | Due::KillLands
@@ -256,6 +273,9 @@ impl Fake {
         }
         if let Some(after) = self.script.ready_after {
             aftermath.later(after, Due::Ready);
+        }
+        for (after, is_well) in &self.script.checks {
+            aftermath.later(*after, Due::Checked(*is_well));
         }
         if let Some((after, ended)) = self.script.ends_after {
             aftermath.later(after, Due::LeaderEnds(ended));

@@ -11,8 +11,8 @@ use proptest::sample::{select, subsequence};
 use baudbot::id::ServiceName;
 use baudbot::machine::Ended;
 use baudbot::manifest::model::{
-    Command, Condition, Dependency, Exit, Kind, Manifest, Policy, Probe, Ready, Restart, Service,
-    Signal,
+    Command, Condition, Dependency, Exit, Health, HealthAction, Kind, Manifest, Policy, Probe,
+    Ready, Restart, Service, Signal,
 };
 use baudbot::plan::{Order, Selector};
 
@@ -40,6 +40,7 @@ pub(crate) struct Spec {
     pub(crate) is_task: bool,
     /// Readiness by a probe, with this timeout in milliseconds.
     pub(crate) probe: Option<Option<u64>>,
+    pub(crate) health: Option<(u32, HealthAction)>,
     pub(crate) restart: Restart,
     pub(crate) stop_timeout: u64,
     pub(crate) success_exit: Vec<Exit>,
@@ -51,8 +52,8 @@ pub(crate) struct Spec {
 pub(crate) struct Wiring {
     /// Each service may need those that come before it here.
     pub(crate) order: Vec<usize>,
-    /// For each place in `order` the distance to the needed place, and the condition.
-    pub(crate) edges: Vec<(usize, usize, Condition)>,
+    /// For each place in `order` the distance to the needed place, and what is needed of it.
+    pub(crate) edges: Vec<(usize, usize, Dependency)>,
     /// The order of the manifest.
     pub(crate) written: Vec<usize>,
 }
@@ -83,6 +84,7 @@ pub(crate) enum Edit {
     Delay(usize, u64),
     StopTimeout(usize, u64),
     Probe(usize, Option<Option<u64>>),
+    Health(usize, Option<(u32, HealthAction)>),
     Kind(usize),
     /// Makes its `when` not hold, or hold again.
     When(usize),
@@ -140,6 +142,7 @@ impl Draft {
                 self.services[at(*i)].stop.timeout = Duration::from_millis(*timeout);
             }
             Edit::Probe(i, probe) => self.services[at(*i)].ready = ready(*probe),
+            Edit::Health(i, checks) => self.services[at(*i)].health = health(*checks),
             Edit::Kind(i) => {
                 let kind = &mut self.services[at(*i)].kind;
                 *kind = match kind {
@@ -163,17 +166,17 @@ impl Draft {
         let order: Vec<usize> = places(&self.wiring.order, self.services.len());
         let mut needs: Vec<IndexMap<ServiceName, Dependency>> =
             vec![IndexMap::new(); self.services.len()];
-        for (place, distance, condition) in &self.wiring.edges {
+        for (place, distance, edge) in &self.wiring.edges {
             let place = place % order.len();
             let Some(needed) = place.checked_sub(1 + distance).map(|needed| order[needed]) else {
                 continue;
             };
-            let condition = match condition {
-                Condition::Completed if !self.services[needed].is_task() => Condition::Ready,
-                condition => *condition,
-            };
+            let mut edge = *edge;
+            if edge.condition == Condition::Completed && !self.services[needed].is_task() {
+                edge.condition = Condition::Ready;
+            }
             if self.is_present[needed] {
-                needs[order[place]].insert(service_name(needed), Dependency { condition });
+                needs[order[place]].insert(service_name(needed), edge);
             }
         }
         let written = places(&self.wiring.written, self.services.len());
@@ -206,10 +209,20 @@ fn declared(index: usize, spec: &Spec) -> Service {
         service.kind = Kind::Task;
     }
     service.ready = ready(spec.probe);
+    service.health = health(spec.health.filter(|_| !spec.is_task));
     service.restart = spec.restart.clone();
     service.stop.timeout = Duration::from_millis(spec.stop_timeout);
     service.success_exit = spec.success_exit.clone();
     service
+}
+
+fn health(checks: Option<(u32, HealthAction)>) -> Option<Health> {
+    let (failures, action) = checks?;
+    let checked = declare::checked(declare::process("any"), action).health?;
+    Some(Health {
+        failures,
+        ..checked
+    })
 }
 
 fn ready(probe: Option<Option<u64>>) -> Option<Ready> {
@@ -308,21 +321,28 @@ fn spec() -> impl Strategy<Value = Spec> {
     (
         prop::bool::weighted(0.25),
         probe,
+        checks(),
         restart(),
         select(vec![0_u64, 100, 1_000, 10_000]),
         success,
         prop::collection::vec(script(), 0..5),
     )
         .prop_map(
-            |(is_task, probe, restart, stop_timeout, success_exit, scripts)| Spec {
+            |(is_task, probe, health, restart, stop_timeout, success_exit, scripts)| Spec {
                 is_task,
                 probe,
+                health,
                 restart,
                 stop_timeout,
                 success_exit,
                 scripts,
             },
         )
+}
+
+fn checks() -> impl Strategy<Value = Option<(u32, HealthAction)>> {
+    let action = select(vec![HealthAction::Restart, HealthAction::Report]);
+    prop::option::weighted(0.4, (1..3_u32, action))
 }
 
 fn probe() -> impl Strategy<Value = Option<u64>> {
@@ -389,16 +409,27 @@ fn script() -> impl Strategy<Value = Script> {
         prop_oneof![4 => select(vec![1_u64, 0, 300, 1_500]).prop_map(Some), 1 => Just(None)],
         prop::option::weighted(0.6, (select(vec![1_u64, 0, 150, 700, 4_000]), ended)),
         prop::option::weighted(0.8, select(vec![1_u64, 0, 80, 2_000])),
+        prop::collection::vec((select(vec![2_u64, 30, 500, 3_000]), any::<bool>()), 0..5),
         stragglers,
         on_kill,
     )
         .prop_map(
-            |(answer_after, answer, ready_after, ends_after, heeds, stragglers, on_kill)| Script {
+            |(
+                answer_after,
+                answer,
+                ready_after,
+                ends_after,
+                heeds,
+                checks,
+                stragglers,
+                on_kill,
+            )| Script {
                 answer_after,
                 answer,
                 ready_after,
                 ends_after,
                 heeds_term_after: heeds,
+                checks,
                 stragglers,
                 on_kill,
             },
@@ -412,9 +443,19 @@ fn wiring() -> impl Strategy<Value = Wiring> {
         Condition::Started,
         Condition::Completed,
     ]);
+    let edge = (
+        condition,
+        prop::bool::weighted(0.8),
+        prop::bool::weighted(0.3),
+    );
+    let edge = edge.prop_map(|(condition, required, restart)| Dependency {
+        condition,
+        required,
+        restart,
+    });
     (
         Just(all.clone()).prop_shuffle(),
-        prop::collection::vec((0..MOST_SERVICES, 0..3_usize, condition), 0..12),
+        prop::collection::vec((0..MOST_SERVICES, 0..3_usize, edge), 0..12),
         Just(all).prop_shuffle(),
     )
         .prop_map(|(order, edges, written)| Wiring {
@@ -458,6 +499,7 @@ pub(crate) fn edit() -> impl Strategy<Value = Edit> {
         1 => (index(), select(vec![0_u64, 20, 3_000])).prop_map(|(i, d)| Edit::Delay(i, d)),
         1 => (index(), select(vec![0_u64, 30, 5_000])).prop_map(|(i, t)| Edit::StopTimeout(i, t)),
         1 => (index(), prop::option::of(probe())).prop_map(|(i, p)| Edit::Probe(i, p)),
+        1 => (index(), checks()).prop_map(|(i, c)| Edit::Health(i, c)),
         1 => index().prop_map(Edit::Kind),
         2 => index().prop_map(Edit::When),
         2 => index().prop_map(Edit::Presence),

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use baudbot::id::{RunId, ServiceName};
 use baudbot::machine::{Ended, Event, Goal, Project, RunEvent, StateWord, View};
-use baudbot::manifest::model::{Exit, Manifest, Policy, Service};
+use baudbot::manifest::model::{Exit, HealthAction, Manifest, Policy, Service};
 use baudbot::plan::{Action, Plan};
 use baudbot::time::Moment;
 
@@ -53,6 +53,10 @@ struct Book {
     outcome: Outcome,
     failures: u32,
     ends: u32,
+    /// The run that it got last.
+    latest: Option<RunId>,
+    /// Whether the manifest that was applied last declares it.
+    is_declared: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -69,6 +73,12 @@ struct Run {
     first_signal: Option<Signalled>,
     killed: Option<Moment>,
     has_survived: bool,
+    /// How many health checks in a row have failed.
+    failed_checks: u32,
+    /// Its health checks failed too often, and it is to be restarted for it.
+    is_given_up: bool,
+    /// The latest runs of what it follows, when it was spawned or began to follow.
+    followed: BTreeMap<ServiceName, Option<RunId>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +106,11 @@ enum Outcome {
 impl Run {
     fn is_untouched(&self) -> bool {
         self.ended.is_none() && self.first_signal.is_none()
+    }
+
+    fn is_unhealthy(&self) -> bool {
+        let health = self.service.health.as_ref();
+        self.ready.is_some() && health.is_some_and(|health| self.failed_checks >= health.failures)
     }
 
     fn must_be_ready_by(&self) -> Option<Moment> {
@@ -141,6 +156,9 @@ impl Book {
             ..new.clone()
         };
         if let Some(run) = self.run.as_mut().filter(|run| !run.is_old) {
+            if run.service.health != self.declaration.health {
+                run.failed_checks = 0;
+            }
             run.service = self.declaration.clone();
         }
     }
@@ -158,7 +176,14 @@ impl Oracle {
                 outcome: Outcome::Fresh,
                 failures: 0,
                 ends: 0,
+                latest: None,
+                is_declared: true,
             });
+        }
+        if let Some(manifest) = manifest {
+            for (name, book) in &mut self.books {
+                book.is_declared = manifest.services.contains_key(name);
+            }
         }
         for step in plan.waves.iter().flatten() {
             let Some(book) = self.books.get_mut(&step.service) else {
@@ -232,6 +257,23 @@ impl Oracle {
                 }
             }
             RunEvent::NotReady(_) => {}
+            RunEvent::Healthy => run.failed_checks = 0,
+            RunEvent::Unwell(_) => {
+                let has_checks = run.service.health.is_some() && run.ready.is_some();
+                if has_checks && run.is_untouched() {
+                    run.failed_checks += 1;
+                    let action = run.service.health.as_ref().map(|health| health.action);
+                    let is_going = book.goal == Goal::Down || run.is_old;
+                    run.is_given_up =
+                        run.is_unhealthy() && action == Some(HealthAction::Restart) && !is_going;
+                    let stable_after = book.declaration.restart.stable_after;
+                    if run.is_given_up && run.ready.is_some_and(|at| now.since(at) >= stable_after)
+                    {
+                        book.failures = 0;
+                        book.ends = 0;
+                    }
+                }
+            }
             RunEvent::Exited(ended) => {
                 if run.is_untouched() {
                     let stable_after = book.declaration.restart.stable_after;
@@ -268,10 +310,10 @@ impl Oracle {
             book.outcome = Outcome::Fresh;
             return;
         }
-        if run
+        let is_timeout = run
             .first_signal
-            .is_some_and(|signalled| signalled.is_timeout)
-        {
+            .is_some_and(|signalled| signalled.is_timeout);
+        if is_timeout || run.is_given_up {
             self.failed(name, None, now);
             return;
         }

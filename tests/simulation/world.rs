@@ -259,11 +259,14 @@ impl World {
             let waits_with_reason = |view: &baudbot::machine::View| {
                 view.waits_for.iter().any(|on| {
                     let on = self.project.view(on);
-                    on.is_some_and(|on| !on.state.is_settled_up())
+                    on.is_some_and(|on| {
+                        !on.state.is_settled_up() || on.state == StateWord::Unhealthy
+                    })
                 })
             };
             let may_rest = match view.state {
                 StateWord::Ready
+                | StateWord::Unhealthy
                 | StateWord::Skipped
                 | StateWord::Completed
                 | StateWord::Failed
@@ -314,7 +317,9 @@ impl World {
 
     fn tell(&mut self, event: &Event) -> Verdict {
         self.deliver(event)?;
-        if self.dice.roll(8) == 0 {
+        // Each failed check counts.
+        let is_counted = matches!(event.what, RunEvent::Unwell(_));
+        if !is_counted && self.dice.roll(8) == 0 {
             // Doubled: the second one comes to nothing that anybody would do.
             let spawned = self.spawned.len() + self.signalled.len();
             self.deliver(event)?;
@@ -362,7 +367,9 @@ impl World {
         }
         let pick = self.dice.roll(runs.len() as u64) as usize;
         let (service, run) = runs[pick].clone();
-        let what = match self.dice.roll(8) {
+        let what = match self.dice.roll(10) {
+            8 => RunEvent::Healthy,
+            9 => RunEvent::Unwell("late".into()),
             0 => RunEvent::Spawned,
             1 => RunEvent::SpawnFailed(StartFailure {
                 stage: "exec".into(),

@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use super::world::World;
 use crate::id::{GroupName, ServiceName};
 use crate::manifest::diagnostic::Diagnostic;
-use crate::manifest::model::Condition;
+use crate::manifest::model::{Condition, Dependency};
 use crate::manifest::raw;
 use crate::manifest::source::Span;
 
@@ -18,7 +18,7 @@ const MOST_EDGES: usize = 100_000;
 pub(super) struct Edge {
     pub(super) dependent: ServiceName,
     pub(super) dependency: ServiceName,
-    pub(super) condition: Condition,
+    pub(super) needs: Dependency,
     /// Where it is written.
     pub(super) span: Span,
     /// Where the condition is written; without one, the reference itself.
@@ -112,7 +112,7 @@ fn of_reference(
     let edge = |dependency: &ServiceName, group: Option<&GroupName>| Edge {
         dependent: dependent.clone(),
         dependency: dependency.clone(),
-        condition: reference.condition,
+        needs: reference.needs,
         span: reference.span,
         condition_span: reference.condition_span,
         group: group.cloned(),
@@ -143,7 +143,7 @@ pub(super) struct Reference<'a> {
     /// `name` or `@group`.
     pub(super) text: &'a str,
     pub(super) span: Span,
-    pub(super) condition: Condition,
+    pub(super) needs: Dependency,
     pub(super) condition_span: Span,
 }
 
@@ -163,7 +163,7 @@ pub(super) fn references(raw: &raw::Service) -> Vec<Reference<'_>> {
             .map(|(text, span)| Reference {
                 text,
                 span,
-                condition: Condition::Ready,
+                needs: Dependency::on(Condition::Ready),
                 condition_span: span,
             })
             .collect(),
@@ -171,11 +171,17 @@ pub(super) fn references(raw: &raw::Service) -> Vec<Reference<'_>> {
             .0
             .iter()
             .map(|(key, dependency)| {
-                let written = dependency.value().and_then(|one| one.condition.written());
+                let raw = dependency.value();
+                let written = raw.and_then(|one| one.condition.written());
+                let needs = Dependency {
+                    condition: written.map_or(Condition::Ready, |one| condition(one.value)),
+                    required: raw.and_then(|one| one.required.value()) != Some(&false),
+                    restart: raw.and_then(|one| one.restart.value()) == Some(&true),
+                };
                 Reference {
                     text: &key.value,
                     span: key.span,
-                    condition: written.map_or(Condition::Ready, |one| condition(one.value)),
+                    needs,
                     condition_span: written.map_or(key.span, |one| one.span),
                 }
             })

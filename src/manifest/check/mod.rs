@@ -8,8 +8,10 @@
 mod cleanup;
 mod edges;
 mod environment;
+mod health;
 mod limits;
 mod names;
+mod probe;
 mod ready;
 mod references;
 mod service;
@@ -100,6 +102,7 @@ const RULES: &[Rule] = &[
     tasks::always_restarted,
     tasks::with_readiness,
     tasks::with_a_hook_for_readiness,
+    tasks::with_health,
 ];
 
 /// Checks everything, and resolves it. The manifest is of use only when no diagnostic is an error.

@@ -9,7 +9,7 @@ use super::world::{World, memberships};
 use crate::cycle::find_cycles;
 use crate::id::ServiceName;
 use crate::manifest::diagnostic::Diagnostic;
-use crate::manifest::model::Condition;
+use crate::manifest::model::{Condition, Dependency};
 use crate::manifest::raw;
 use crate::manifest::similar::nearest;
 use crate::manifest::source::Span;
@@ -163,21 +163,33 @@ pub(super) fn conflicting_conditions(world: &World<'_>) -> Vec<Diagnostic> {
         let Some(chosen) = chosen.get(&(&other.dependent, &other.dependency)) else {
             continue;
         };
-        if chosen.group.is_none() || chosen.condition == other.condition {
+        if chosen.group.is_none() || chosen.needs == other.needs {
             continue;
         }
         let (dependent, dependency) = (&chosen.dependent, &chosen.dependency);
         diagnostics.push(
             Diagnostic::error(
                 "conflicting_conditions",
-                format!("service `{dependent}` depends on `{dependency}` through two groups, with different conditions"),
+                format!("service `{dependent}` depends on `{dependency}` through two groups, in different ways"),
             )
-            .label(other.condition_span, format!("`{}` here", other.condition.word()))
-            .label(chosen.condition_span, format!("`{}` here", chosen.condition.word()))
-            .help(format!("name `{dependency}` itself with the condition that counts")),
+            .label(other.condition_span, format!("{} here", word(other.needs)))
+            .label(chosen.condition_span, format!("{} here", word(chosen.needs)))
+            .help(format!("name `{dependency}` itself with what counts")),
         );
     }
     diagnostics
+}
+
+/// What a dependency asks for, as in "`ready`, not required".
+fn word(needs: Dependency) -> String {
+    let mut text = format!("`{}`", needs.condition.word());
+    if !needs.required {
+        text += ", not required";
+    }
+    if needs.restart {
+        text += ", with restart";
+    }
+    text
 }
 
 /// Only a task completes.
@@ -185,7 +197,7 @@ pub(super) fn completed_is_for_tasks(world: &World<'_>) -> Vec<Diagnostic> {
     world
         .edges
         .iter()
-        .filter(|edge| edge.condition == Condition::Completed)
+        .filter(|edge| edge.needs.condition == Condition::Completed)
         .filter(|edge| {
             world
                 .kind(&edge.dependency)

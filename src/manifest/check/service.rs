@@ -108,6 +108,10 @@ fn resolved(
             .ready
             .written()
             .and_then(|ready| super::ready::resolve(ready, &texts, &mut values)),
+        health: raw
+            .health
+            .written()
+            .and_then(|health| super::health::resolve(health, &texts, &mut values)),
         restart: restart(raw, &defaults, &kind, &mut values),
         stop: stop(raw, &defaults, &texts, &mut values),
         hooks: hooks(raw, &defaults, &texts, &mut values),
@@ -233,12 +237,7 @@ fn dependencies(world: &World<'_>, name: &ServiceName) -> IndexMap<ServiceName, 
         .edges
         .decisive_of(name)
         .into_iter()
-        .map(|edge| {
-            let dependency = Dependency {
-                condition: edge.condition,
-            };
-            (edge.dependency.clone(), dependency)
-        })
+        .map(|edge| (edge.dependency.clone(), edge.needs))
         .collect()
 }
 

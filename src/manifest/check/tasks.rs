@@ -71,3 +71,22 @@ pub(super) fn with_a_hook_for_readiness(world: &World<'_>) -> Vec<Diagnostic> {
         })
         .collect()
 }
+
+/// A task is well as long as it runs.
+pub(super) fn with_health(world: &World<'_>) -> Vec<Diagnostic> {
+    tasks(world)
+        .filter_map(|(name, raw)| {
+            let health = raw.health.written()?;
+            Some(
+                Diagnostic::error(
+                    "health_on_task",
+                    format!(
+                        "task `{name}` has `health`, although a task is never ready while it runs"
+                    ),
+                )
+                .label(health.key, "not for tasks")
+                .help("remove it, or make the service a process"),
+            )
+        })
+        .collect()
+}

@@ -15,6 +15,7 @@ impl Oracle {
     /// The machine answered with `effects`. Objects to what it should not have done.
     pub(crate) fn saw(&mut self, effects: &[Effect], project: &Project, now: Moment) -> Verdict {
         self.views = views(project);
+        self.find_out_of_date();
         for effect in effects {
             match effect {
                 Effect::Spawn { run, service } => self.saw_spawn(*run, service, now)?,
@@ -84,7 +85,7 @@ impl Oracle {
         );
         for (dependency, edge) in &service.depends_on {
             ensure!(
-                self.holds(dependency, edge.condition),
+                self.may_go_on(dependency, edge),
                 "P1: `{name}` was spawned, though `{dependency}` is not {}",
                 edge.condition.word()
             );
@@ -93,6 +94,7 @@ impl Oracle {
             self.count_spawning() < SPAWNS_AT_A_TIME,
             "`{name}` was spawned out of turn"
         );
+        let followed = self.followed_by(service);
         let book = self.book(name)?;
         ensure!(
             book.run.is_none(),
@@ -130,7 +132,11 @@ impl Oracle {
             first_signal: None,
             killed: None,
             has_survived: false,
+            failed_checks: 0,
+            is_given_up: false,
+            followed,
         });
+        book.latest = Some(id);
         Ok(())
     }
 
@@ -174,7 +180,7 @@ impl Oracle {
             );
         }
         ensure!(
-            run.ended.is_some() || is_going || is_timeout,
+            run.ended.is_some() || is_going || is_timeout || run.is_given_up,
             "`{name}`: run {id} was signalled without a reason"
         );
         run.first_signal = Some(Signalled {
@@ -190,6 +196,7 @@ impl Oracle {
 
     /// Objects to what is true after a call is over and done with.
     pub(crate) fn judge(&mut self, project: &Project, now: Moment) -> Verdict {
+        self.find_out_of_date();
         for (name, view) in self.views.clone() {
             self.judge_run(&name, &view, project, now)?;
             self.judge_word(&name, &view, now)?;
@@ -240,6 +247,16 @@ impl Oracle {
             "`{name}`'s run is declared otherwise"
         );
         if run.is_untouched() {
+            ensure!(
+                !run.is_given_up,
+                "`{name}` is unhealthy, and is not restarted for it"
+            );
+            ensure!(
+                view.failed_checks == run.failed_checks,
+                "`{name}` shows {} failed checks, not {}",
+                view.failed_checks,
+                run.failed_checks
+            );
             if is_going {
                 ensure!(
                     !is_hurried && !holders.is_empty(),
@@ -289,6 +306,7 @@ impl Oracle {
         let book = &self.books[name];
         let expected: Vec<StateWord> = match (&book.run, book.goal, &book.outcome) {
             (Some(run), _, _) if !run.is_untouched() => vec![StateWord::Stopping],
+            (Some(run), _, _) if run.is_unhealthy() => vec![StateWord::Unhealthy],
             (Some(run), _, _) if run.ready.is_some() => vec![StateWord::Ready],
             (Some(_), _, _) => vec![StateWord::Starting],
             (None, Goal::Down, _) => vec![StateWord::Inactive],
@@ -323,6 +341,7 @@ impl Oracle {
             StateWord::Failed
             | StateWord::Blocked
             | StateWord::Skipped
+            | StateWord::Unhealthy
             | StateWord::Backoff
             | StateWord::Waiting => true,
             StateWord::Inactive => view.goal == Goal::Up,

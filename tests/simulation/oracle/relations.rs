@@ -1,10 +1,10 @@
 //! What the services mean to each other, as far as the machine has been told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use baudbot::id::ServiceName;
+use baudbot::id::{RunId, ServiceName};
 use baudbot::machine::{Goal, Project, StateWord};
-use baudbot::manifest::model::Condition;
+use baudbot::manifest::model::{Condition, Dependency, Service};
 
 use super::{Oracle, Outcome, SPAWNS_AT_A_TIME};
 
@@ -23,8 +23,56 @@ impl Oracle {
         let is_sound = run.is_untouched() && !run.is_old && run.starts.is_some();
         match condition {
             Condition::Started => is_sound,
-            Condition::Ready => is_sound && run.ready.is_some(),
+            Condition::Ready => is_sound && run.ready.is_some() && !run.is_unhealthy(),
             Condition::Completed => false,
+        }
+    }
+
+    /// Whether the dependent may go on: the condition holds, or is not required and never will.
+    pub(super) fn may_go_on(&self, name: &ServiceName, edge: &Dependency) -> bool {
+        self.holds(name, edge.condition)
+            || (!edge.required && self.is_hopeless(name, edge.condition))
+    }
+
+    /// The latest runs of what `service` follows.
+    pub(super) fn followed_by(&self, service: &Service) -> BTreeMap<ServiceName, Option<RunId>> {
+        let followed = service.depends_on.iter().filter(|(_, edge)| edge.restart);
+        followed
+            .map(|(name, _)| (name.clone(), self.latest_run(name)))
+            .collect()
+    }
+
+    fn latest_run(&self, name: &ServiceName) -> Option<RunId> {
+        self.books.get(name).and_then(|book| book.latest)
+    }
+
+    /// What follows another has to be replaced once that one's condition holds of a newer run; and so
+    /// on, for whoever follows it.
+    pub(super) fn find_out_of_date(&mut self) {
+        let names: Vec<ServiceName> = self.books.keys().cloned().collect();
+        for name in names {
+            let book = &self.books[&name];
+            let present = self.followed_by(&book.declaration);
+            let edges = book.declaration.depends_on.clone();
+            let Some(run) = self.books.get_mut(&name).and_then(|book| book.run.as_mut()) else {
+                continue;
+            };
+            for (followed, latest) in &present {
+                run.followed.entry(followed.clone()).or_insert(*latest);
+            }
+            let known = run.followed.clone();
+            let book = &self.books[&name];
+            let is_wanted = book.is_declared
+                && book.run.as_ref().is_some_and(super::Run::is_untouched)
+                && !book.is_going();
+            let is_renewed = present.iter().any(|(followed, latest)| {
+                known[followed] < *latest && self.holds(followed, edges[followed].condition)
+            });
+            if let (true, true, Some(book)) = (is_wanted, is_renewed, self.books.get_mut(&name))
+                && let Some(run) = &mut book.run
+            {
+                run.is_old = true;
+            }
         }
     }
 
@@ -93,11 +141,11 @@ impl Oracle {
         let needs = &self.books[name].declaration.depends_on;
         if needs
             .iter()
-            .any(|(d, edge)| self.is_hopeless(d, edge.condition))
+            .any(|(d, edge)| edge.required && self.is_hopeless(d, edge.condition))
         {
             return StateWord::Blocked;
         }
-        if needs.iter().all(|(d, edge)| self.holds(d, edge.condition)) {
+        if needs.iter().all(|(d, edge)| self.may_go_on(d, edge)) {
             // Unless it waits for its turn, it should have been spawned: no state fits.
             let may_spawn = self.count_spawning() < SPAWNS_AT_A_TIME;
             return if may_spawn {

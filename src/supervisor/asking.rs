@@ -1,0 +1,220 @@
+//! One attempt of a probe: what is asked, within what time, and what came of it.
+//!
+//! No attempt outlives its limit, whatever the other side does: it may accept and say nothing, drip
+//! a byte a second, send headers without end, or fork. What a command leaves behind is ended after
+//! each attempt, also when the command itself ended well, so that nothing piles up: all of it carries
+//! a mark of its own beside that of the run.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{HOST, HeaderName, HeaderValue, USER_AGENT};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpStream, UnixStream};
+
+use super::ending::force;
+use crate::manifest::model::{Command, HttpProbe, Probe};
+use crate::sys::account::Account;
+use crate::sys::census::Roots;
+use crate::sys::mark::Mark;
+use crate::sys::probe::{self, ProbeCommand};
+
+/// What a probe needs to know of its run.
+#[derive(Clone)]
+pub(super) struct Asked {
+    /// When the run's start began, by the clock that file times are taken from.
+    pub(super) began: SystemTime,
+    pub(super) environment: Arc<BTreeMap<String, String>>,
+    pub(super) working_dir: PathBuf,
+    /// Whom the commands of its probes run as, if not as we do.
+    pub(super) user: Option<Account>,
+    /// What the commands of its probes carry.
+    pub(super) mark: Option<Mark>,
+    /// From what they are found.
+    pub(super) roots: Roots,
+}
+
+/// What an attempt came to.
+pub(super) struct Verdict {
+    /// What is wrong, for people.
+    pub(super) outcome: Result<(), String>,
+    /// What a command said, or nothing.
+    pub(super) said: String,
+}
+
+impl From<Result<(), String>> for Verdict {
+    fn from(outcome: Result<(), String>) -> Self {
+        Self {
+            outcome,
+            said: String::new(),
+        }
+    }
+}
+
+/// Asks once.
+pub(super) async fn ask(probe: &Probe, asked: &Asked, limit: Duration) -> Verdict {
+    let attempt = attempt(probe, asked);
+    let verdict = match tokio::time::timeout(limit, attempt).await {
+        Ok(verdict) => verdict,
+        Err(_) => Err(format!(
+            "no answer within {}",
+            humantime::format_duration(limit)
+        ))
+        .into(),
+    };
+    if matches!(probe, Probe::Exec { .. }) && asked.roots.owner.is_some() {
+        for left in force(asked.roots.clone()).await {
+            eprintln!(
+                "process {} ({}) of a probe does not end: {}",
+                left.pid, left.command, left.reason
+            );
+        }
+    }
+    verdict
+}
+
+async fn attempt(probe: &Probe, asked: &Asked) -> Verdict {
+    match probe {
+        Probe::Tcp { host, port } => tcp(host, *port).await.map(drop).into(),
+        Probe::Http(request) => http(request).await.into(),
+        Probe::Unix { path } => unix(path, asked.began).await.into(),
+        Probe::Exec { command } => exec(command, asked).await,
+        Probe::File { path, max_age } => file(path, *max_age, asked.began).await.into(),
+        // Heard, not asked for.
+        Probe::Log { .. } => Err("no line of its output matches yet".into()).into(),
+    }
+}
+
+async fn tcp(host: &str, port: u16) -> Result<TcpStream, String> {
+    TcpStream::connect((host, port))
+        .await
+        .map_err(|error| format!("{host}:{port}: {error}"))
+}
+
+async fn http(asked: &HttpProbe) -> Result<(), String> {
+    let HttpProbe { url, method, .. } = asked;
+    let uri: hyper::Uri = url.parse().map_err(|error| format!("`{url}`: {error}"))?;
+    let host = uri.host().ok_or_else(|| format!("`{url}` names no host"))?;
+    let bare_host = host.trim_start_matches('[').trim_end_matches(']');
+    let stream = tcp(bare_host, uri.port_u16().unwrap_or(80)).await?;
+    let failed = |error: hyper::Error| format!("{method} {url}: {error}");
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(failed)?;
+    let request = request(asked, &uri).map_err(|error| format!("{method} {url}: {error}"))?;
+    // The connection knows better what is wrong with it, and must not outlive the attempt.
+    let response = sender.send_request(request);
+    tokio::pin!(response);
+    let response = tokio::select! {
+        response = &mut response => response.map_err(failed)?,
+        ended = connection => match (response.await, ended) {
+            (Ok(response), _) => response,
+            (Err(_), Err(error)) | (Err(error), Ok(())) => return Err(failed(error)),
+        },
+    };
+    let status = response.status();
+    let number = status.as_u16();
+    if asked
+        .status
+        .iter()
+        .any(|good| (good.from..=good.to).contains(&number))
+    {
+        Ok(())
+    } else {
+        Err(format!("{method} {url}: answered {status}"))
+    }
+}
+
+fn request(asked: &HttpProbe, uri: &hyper::Uri) -> Result<hyper::Request<Full<Bytes>>, String> {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let body = asked.body.clone().unwrap_or_default();
+    let mut request = hyper::Request::builder()
+        .method(asked.method.as_str())
+        .uri(path)
+        .body(Full::new(Bytes::from(body)))
+        .map_err(|error| error.to_string())?;
+    let headers = request.headers_mut();
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let value = |text: &str| HeaderValue::from_str(text).map_err(|error| error.to_string());
+    headers.insert(HOST, value(authority)?);
+    headers.insert(USER_AGENT, HeaderValue::from_static("baudbot"));
+    for (name, text) in &asked.headers {
+        let name: HeaderName = name.parse().map_err(|_| format!("no header `{name}`"))?;
+        headers.insert(name, value(text)?);
+    }
+    Ok(request)
+}
+
+async fn unix(path: &Path, began: SystemTime) -> Result<(), String> {
+    newer(path, began).await?;
+    UnixStream::connect(path)
+        .await
+        .map(drop)
+        .map_err(|error| format!("{}: {error}", path.display()))
+}
+
+async fn file(path: &Path, max_age: Option<Duration>, began: SystemTime) -> Result<(), String> {
+    let written = newer(path, began).await?;
+    let Some(most) = max_age else { return Ok(()) };
+    // A time to come is no age.
+    let age = SystemTime::now()
+        .duration_since(written)
+        .unwrap_or_default();
+    if age <= most {
+        return Ok(());
+    }
+    let age = Duration::from_secs(age.as_secs());
+    Err(format!(
+        "{} was last written {} ago, over {}",
+        path.display(),
+        humantime::format_duration(age),
+        humantime::format_duration(most)
+    ))
+}
+
+/// When the file was written. What an earlier run left behind does not count.
+async fn newer(path: &Path, began: SystemTime) -> Result<SystemTime, String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+    let found = tokio::fs::metadata(path)
+        .await
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => format!("{} does not exist yet", path.display()),
+            _ => failed(error),
+        })?;
+    let modified = found.modified().map_err(failed)?;
+    if modified >= began {
+        Ok(modified)
+    } else {
+        Err(format!("{} is older than this start", path.display()))
+    }
+}
+
+async fn exec(command: &Command, asked: &Asked) -> Verdict {
+    let argv = command.argv();
+    let started = probe::Probe::start(&ProbeCommand {
+        argv: &argv,
+        environment: &asked.environment,
+        working_dir: &asked.working_dir,
+        mark: asked.mark,
+        user: asked.user.as_ref(),
+    });
+    let probe = match started {
+        Ok(probe) => probe,
+        Err(error) => return Err(error.to_string()).into(),
+    };
+    let (status, said) = match probe.finish().await {
+        Ok(finished) => finished,
+        Err(error) => return Err(format!("`{}`: {error}", argv.join(" "))).into(),
+    };
+    let last = said.lines().last().unwrap_or_default().trim();
+    let outcome = match (status.success(), last) {
+        (true, _) => Ok(()),
+        (false, "") => Err(format!("`{}`: {status}", argv.join(" "))),
+        (false, last) => Err(format!("`{}`: {status}: {last}", argv.join(" "))),
+    };
+    Verdict { outcome, said }
+}
