@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Observed, Step, starts, step::has_run};
+use super::step::{has_run, skip_step};
+use super::{Action, Observed, Step, starts};
 use crate::graph::Graph;
 use crate::id::ServiceName;
 use crate::machine::Goal;
@@ -58,6 +59,16 @@ fn pass_on(
             if let (Action::Keep, true, Some((name, action))) =
                 (step.action, runs(&step.service, observed), followed)
             {
+                let declared = &manifest.services[&step.service];
+                if let Some(why) = &declared.when.unmet {
+                    *step = skip_step(&step.service, why, observed.services.get(&step.service));
+                    continue;
+                }
+                if !declared.missing.is_empty() {
+                    // As it was, since that is what it keeps.
+                    step.reason += &format!("; follows `{name}`");
+                    continue;
+                }
                 step.action = Action::Restart;
                 step.reason = match action {
                     Action::Restart => format!("follows `{name}`, which is restarted"),

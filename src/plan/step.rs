@@ -187,7 +187,7 @@ fn is_there(held: &ObservedService) -> bool {
 
 /// What runs is not given up for a run that could not be started.
 fn cannot_start_anew(declared: &Service, held: &ObservedService) -> Option<Step> {
-    let runs = matches!(held.state, StateWord::Ready | StateWord::Starting);
+    let runs = held.state.has_become_ready() || held.state == StateWord::Starting;
     let is_kept = runs && held.goal == Goal::Up && !declared.missing.is_empty();
     is_kept.then(|| Step {
         action: Action::Keep,
@@ -200,7 +200,7 @@ fn cannot_start_anew(declared: &Service, held: &ObservedService) -> Option<Step>
 }
 
 /// What is not to run here is stopped, if it runs or is about to.
-fn skip_step(name: &ServiceName, why: &str, held: Option<&ObservedService>) -> Step {
+pub(super) fn skip_step(name: &ServiceName, why: &str, held: Option<&ObservedService>) -> Step {
     let is_to_stop = held.is_some_and(|held| !held.service.is_skipped() && may_be_stopped(held));
     Step {
         action: if is_to_stop {
