@@ -20,11 +20,12 @@ pub struct Change {
 }
 
 /// Used by the supervisor only: a run that lives takes them over.
-const SUPERVISION: [&str; 10] = [
+const SUPERVISION: [&str; 11] = [
     "groups",
     "when",
     "depends_on",
     "health",
+    "ports",
     "restart",
     "stop",
     "hooks",
@@ -108,6 +109,7 @@ pub fn take_over(old: &Service, new: &Service, is_ready: bool) -> Service {
         description: new.description.clone(),
         groups: new.groups.clone(),
         depends_on: new.depends_on.clone(),
+        ports: new.ports.clone(),
         when: when.clone(),
         ready: ready.clone(),
         health: new.health.clone(),
@@ -189,6 +191,7 @@ mod tests {
         Cleanup, Command, Condition, EnvFile, Exit, HealthAction, Kind, Limit, Policy, Probe,
         Signal,
     };
+    use crate::port::{Host, Port, Protocol};
 
     fn file_probe() -> Probe {
         Probe::File {
@@ -198,6 +201,14 @@ mod tests {
     }
 
     type Edit = fn(&mut Service);
+
+    fn port(number: u16) -> Port {
+        Port {
+            host: Host::Every,
+            number,
+            protocol: Protocol::Tcp,
+        }
+    }
 
     fn edited(edit: Edit) -> (Service, Service) {
         let mut old = probed("web");
@@ -259,7 +270,7 @@ mod tests {
         (|s| ready(s).interval = Duration::ZERO, &["ready.interval"]),
         (|s| ready(s).probe = file_probe(), &["ready"]),
     ];
-    const SUPERVISION: [(Edit, &[&str]); 13] = [
+    const SUPERVISION: [(Edit, &[&str]); 14] = [
         (
             |s| s.hooks.after_stop = Some(Command::Shell("x".into())),
             &["hooks.after_stop"],
@@ -268,6 +279,7 @@ mod tests {
             |s| s.stop.command = Some(Command::Shell("x".into())),
             &["stop.command"],
         ),
+        (|s| s.ports = vec![port(80)], &["ports"]),
         (|s| s.when.env = vec!["X".into()], &["when.env"]),
         (|s| s.restart.delay = Duration::ZERO, &["restart.delay"]),
         (
@@ -408,6 +420,7 @@ mod tests {
             "groups",
             "depends_on",
             "when",
+            "ports",
             "ready",
             "health",
             "restart",

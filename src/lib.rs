@@ -17,6 +17,7 @@ pub mod log_reader;
 pub mod machine;
 pub mod manifest;
 pub mod plan;
+pub mod port;
 pub mod record;
 pub mod render;
 pub mod selftest;

@@ -14,6 +14,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{GroupName, ProjectName, ServiceName};
+use crate::port::Port;
 
 /// One manifest's world.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -95,6 +96,9 @@ pub struct Service {
     /// What must be so for it to run here.
     #[serde(default)]
     pub when: When,
+    /// The ports that it owns.
+    #[serde(default)]
+    pub ports: Vec<Port>,
     /// How it shows that it is ready; `None`: ready once started (a task: once completed).
     pub ready: Option<Ready>,
     /// How it is found out whether it is still well; `None`: by its end alone.

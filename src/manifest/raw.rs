@@ -9,8 +9,8 @@ use serde::Deserialize;
 
 use super::field::{Field, Spanned, Table, read_by_shape};
 use super::scalars::{
-    Argument, Duration, Exit, LimitValue, MaxFailures, Port, Signal, Size, Status, Timeout, Umask,
-    Variable, Version,
+    Argument, Duration, Exit, LimitValue, Listen, MaxFailures, Port, PortNumber, Signal, Size,
+    Status, Timeout, Umask, Variable, Version,
 };
 use super::schema::{inherit, paths, variables};
 use super::source::Span;
@@ -244,6 +244,10 @@ pub(crate) struct Service {
     /// failure; a service that ran before is stopped. Looked at when an order is given.
     #[schemars(extend("default" = {}, "examples" = [{"env": ["SLACK_TOKEN"]}, {"no_env": "BROKER_URL", "executable": "node"}]))]
     pub(crate) when: Field<When>,
+    /// The ports that it owns. Before it starts nobody else may hold them: another program keeps the
+    /// service from starting and is named, never ended. After it stopped they are proven free.
+    #[schemars(extend("default" = [], "examples" = [[8080], ["127.0.0.1:${API_PORT:-7890}"], [{"port": 53, "protocol": "udp"}]]))]
+    pub(crate) ports: Field<Vec<Field<OwnedPort>>>,
     /// How it shows that it is ready: one of `tcp`, `http`, `unix`, `exec`, `log` and `file`. Without
     /// it, a service is ready once it is started, and a task when it has completed. Default: none.
     #[schemars(extend("examples" = [{"tcp": 8080}, {"log": "listening on", "timeout": "10s"}]))]
@@ -447,6 +451,45 @@ pub(crate) struct When {
     /// A program that is found in the service's PATH, or at a path. Default: not asked.
     #[schemars(length(min = 1), extend("examples" = ["node"]))]
     pub(crate) executable: Field<String>,
+}
+
+/// A port that a service owns.
+#[derive(Debug, JsonSchema)]
+#[schemars(inline, untagged)]
+pub(crate) enum OwnedPort {
+    /// A TCP port on every address, or `address:port`.
+    Short(Listen),
+    /// A port, and where.
+    Full(PortSettings),
+}
+
+read_by_shape!(OwnedPort, "a port, `address:port`, or a map", Scalar => Short, Map => Full);
+
+/// A port that a service owns, in full.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(inline, extend("required" = ["port"]))]
+pub(crate) struct PortSettings {
+    /// Required. The number of the port.
+    #[schemars(extend("examples" = [7890, "${API_PORT:-7890}"]))]
+    pub(crate) port: Field<PortNumber>,
+    /// An address of this host, or `localhost` for 127.0.0.1 and ::1. Default: every address.
+    #[schemars(length(min = 1), extend("examples" = ["127.0.0.1", "::1", "localhost"]))]
+    pub(crate) host: Field<String>,
+    /// What is spoken on it.
+    #[schemars(extend("default" = "tcp", "examples" = ["udp"]))]
+    pub(crate) protocol: Field<Protocol>,
+}
+
+/// What is spoken on a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub(crate) enum Protocol {
+    /// Connections.
+    Tcp,
+    /// Datagrams.
+    Udp,
 }
 
 /// How a service shows that it is ready.

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::field::Scalar;
 use super::model::{self, SIGNALS};
+use crate::port::Host;
 
 /// A duration: numbers with units.
 const DURATION: &str = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)( ?[0-9]+(\.[0-9]+)?(ms|s|m|h|d))*$";
@@ -27,6 +28,12 @@ const STATUS: &str = "^[1-5][0-9]{2}(-[1-5][0-9]{2})?$";
 /// `host:port`, a port, or something that becomes one of them once it is expanded.
 const ADDRESS: &str = concat!(
     r"^(.*\$\{.*|(([^:\s\[\]]+|\[[^\s\[\]]+\]):)?",
+    "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))$"
+);
+
+/// A port, or something that becomes one once it is expanded.
+const PORT: &str = concat!(
+    r"^(.*\$\{.*|",
     "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))$"
 );
 
@@ -145,6 +152,20 @@ scalar_type! {
     Status, json_schema!({ "anyOf": [
         { "type": "integer", "minimum": 100, "maximum": 599, "description": "A status." },
         { "type": "string", "pattern": STATUS, "description": "A status, or a range with both its ends." }
+    ] })
+}
+scalar_type! {
+    /// Where a service listens.
+    Listen, json_schema!({ "anyOf": [
+        { "type": "integer", "minimum": 1, "maximum": 65535, "description": "A port on every address." },
+        { "type": "string", "pattern": ADDRESS, "description": "`address:port`; an IPv6 address stands in brackets" }
+    ] })
+}
+scalar_type! {
+    /// The number of a port.
+    PortNumber, json_schema!({ "anyOf": [
+        { "type": "integer", "minimum": 1, "maximum": 65535, "description": "The port." },
+        { "type": "string", "pattern": PORT, "description": "The port, as a text." }
     ] })
 }
 
@@ -451,12 +472,54 @@ pub(crate) fn address(text: &str) -> Result<(String, u16), Unfit> {
     if host.is_empty() || host.contains(|c: char| c.is_whitespace() || matches!(c, '[' | ']')) {
         return Err(bad("an address"));
     }
-    if !port.chars().all(|c| c.is_ascii_digit()) || port.starts_with('0') {
-        return Err(bad("a port"));
+    match port_number(port) {
+        Some(port) => Ok((host.to_owned(), port)),
+        None => Err(bad("a port")),
     }
-    match port.parse() {
-        Ok(port) if port > 0 => Ok((host.to_owned(), port)),
-        _ => Err(bad("a port")),
+}
+
+fn port_number(text: &str) -> Option<u16> {
+    if !text.chars().all(|c| c.is_ascii_digit()) || text.starts_with('0') {
+        return None;
+    }
+    text.parse().ok()
+}
+
+/// Reads the number of a port.
+pub(crate) fn owned_port(text: &str) -> Result<u16, Unfit> {
+    port_number(text).ok_or_else(|| {
+        unfit(
+            "bad_port",
+            "a port",
+            "it takes a number from 1 to 65535, as in `7890`",
+        )
+    })
+}
+
+/// Reads where a service listens: a port on every address, or `address:port`.
+pub(crate) fn listen(text: &str) -> Result<(Host, u16), Unfit> {
+    if !text.contains(':') {
+        return owned_port(text).map(|port| (Host::Every, port));
+    }
+    let (host, port) = address(text).map_err(|mut unfit| {
+        LISTEN_HELP.clone_into(&mut unfit.help);
+        unfit
+    })?;
+    Ok((host_address(&host)?, port))
+}
+
+const LISTEN_HELP: &str = "it takes a port from 1 to 65535, or `address:port`, as in `8080`, `127.0.0.1:8080` or `[::1]:8080`";
+
+/// Reads the address that a service listens on.
+pub(crate) fn host_address(text: &str) -> Result<Host, Unfit> {
+    match (text, text.parse()) {
+        ("localhost", _) => Ok(Host::Localhost),
+        (_, Ok(address)) => Ok(Host::Address(address)),
+        (_, Err(_)) => Err(unfit(
+            "bad_port",
+            "an address of this host",
+            "it takes an address, as in `127.0.0.1` or `::1`, or `localhost`; without one, every address is meant",
+        )),
     }
 }
 

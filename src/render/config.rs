@@ -14,6 +14,7 @@ use crate::manifest::model::{
     Ready, Restart, Service, Signal, Stop, TmuxServer, When,
 };
 use crate::manifest::{PrintError, to_yaml};
+use crate::port::{Host, Port, Protocol};
 
 /// What stands in the place of a value.
 pub const MASK: &str = "***";
@@ -125,6 +126,9 @@ impl Shown<'_> {
         put("depends_on", depends_on.into());
         if let Some(when) = self.when(&service.when) {
             put("when", when);
+        }
+        if !service.ports.is_empty() {
+            put("ports", service.ports.iter().map(port).collect());
         }
         if let Some(ready) = &service.ready {
             put("ready", self.ready(ready));
@@ -313,6 +317,22 @@ fn signal(signal: Signal) -> Value {
     match nix::sys::signal::Signal::try_from(signal.0) {
         Ok(named) => json!(named.as_str().trim_start_matches("SIG")),
         Err(_) => json!(signal.0),
+    }
+}
+
+fn port(port: &Port) -> Value {
+    let host = match port.host {
+        Host::Every => None,
+        Host::Localhost => Some("localhost".to_owned()),
+        Host::Address(address) => Some(address.to_string()),
+    };
+    match (port.protocol, host) {
+        (Protocol::Tcp, None) => json!(port.number),
+        (Protocol::Tcp, Some(_)) => json!(port.to_string()),
+        (Protocol::Udp, None) => json!({ "port": port.number, "protocol": "udp" }),
+        (Protocol::Udp, Some(host)) => {
+            json!({ "port": port.number, "host": host, "protocol": "udp" })
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! What lives here is *mechanism*: how a process is started so that nothing of it can be lost
 //! ([`process`], [`pane`]), how it is recognised later ([`identity`], [`mark`]), how all that
-//! belongs to a run is found ([`census`]) and ended ([`sweep`]), how tmux is spoken to ([`tmux`]).
+//! belongs to a run is found ([`census`]) and ended ([`sweep`]), how tmux is spoken to ([`tmux`]), who holds a port ([`ports`]).
 //! *When* any of it happens is decided elsewhere; nothing here knows of manifests or states.
 
 pub mod account;
@@ -20,6 +20,7 @@ pub mod limits;
 pub mod mark;
 pub mod over;
 pub mod pane;
+pub mod ports;
 pub mod probe;
 pub mod process;
 pub mod start_error;

@@ -468,11 +468,16 @@ pub(crate) fn user_of(pid: i32) -> String {
         real.parse::<u32>().ok()
     });
     match uid {
-        Some(uid) => match nix::unistd::User::from_uid(uid.into()) {
-            Ok(Some(user)) => user.name,
-            Ok(None) | Err(_) => format!("user {uid}"),
-        },
+        Some(uid) => name_of_user(uid),
         None => "?".to_owned(),
+    }
+}
+
+/// The name of a user, or the number.
+pub(crate) fn name_of_user(uid: u32) -> String {
+    match nix::unistd::User::from_uid(uid.into()) {
+        Ok(Some(user)) => user.name,
+        Ok(None) | Err(_) => format!("user {uid}"),
     }
 }
 

@@ -99,7 +99,7 @@ fn is_process(pid: i32) -> bool {
 }
 
 /// The ids of all processes, as they are listed.
-fn pids() -> io::Result<Vec<i32>> {
+pub(crate) fn pids() -> io::Result<Vec<i32>> {
     let mut pids = Vec::new();
     for entry in fs::read_dir("/proc")? {
         if let Some(pid) = entry?

@@ -21,7 +21,7 @@ struct Row {
 }
 
 /// What every module may import.
-const COMMON: &[&str] = &["id", "time", "cycle", "catalogue"];
+const COMMON: &[&str] = &["id", "time", "cycle", "port", "catalogue"];
 
 const fn row(module: &'static str, world: World, may_import: &'static [&'static str]) -> Row {
     Row {
@@ -156,6 +156,7 @@ const TABLE: &[Row] = &[
     row("id", World::Pure, &[]),
     row("time", World::Pure, &[]),
     row("cycle", World::Pure, &[]),
+    row("port", World::Pure, &[]),
     row("layers", World::Pure, &[]),
     row("catalogue", World::Pure, &[]),
     // The operating system.

@@ -26,6 +26,7 @@ const RULES_NO_SCHEMA_CAN_SAY: &[&str] = &[
     "not_in_include",
     "cleanup_clash",
     "session_clash",
+    "port_clash",
     "session_without_tmux",
     "foreign_session",
     "prefix_misses_session",
@@ -60,6 +61,8 @@ const FORMS_NO_SCHEMA_CAN_SAY: &[&str] = &[
     "duration-out-of-range",
     // Texts are looked at once they are expanded.
     "bad-port-after-expansion",
+    // No pattern knows every way to write an address.
+    "bad-owned-hosts",
     // A pattern for the whole of a URL would help nobody.
     "bad-url-port",
 ];

@@ -35,6 +35,7 @@ pub(crate) fn process(text: &str) -> Service {
         groups: Vec::new(),
         depends_on: IndexMap::new(),
         when: When::default(),
+        ports: Vec::new(),
         ready: None,
         health: None,
         restart: Restart {

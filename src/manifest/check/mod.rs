@@ -11,6 +11,7 @@ mod environment;
 mod health;
 mod limits;
 mod names;
+mod ports;
 mod probe;
 mod ready;
 mod references;
@@ -169,6 +170,7 @@ fn services(
         }
         services.insert(declared.name.clone(), service);
     }
+    diagnostics.append(&mut ports::clashes(world, &services));
     pass_over_skipped_members(world, &mut services);
     services
 }

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use super::environment;
 use super::text::Texts;
 use super::world::{Declared, World, kind_of, memberships};
-use super::{Document, cleanup, limits, user, when};
+use super::{Document, cleanup, limits, ports, user, when};
 use crate::id::ServiceName;
 use crate::manifest::User;
 use crate::manifest::diagnostic::{Diagnostic, Severity};
@@ -104,6 +104,7 @@ fn resolved(
             .collect(),
         depends_on: dependencies(world, name),
         when,
+        ports: ports::resolve(raw, &texts, &mut values),
         ready: raw
             .ready
             .written()
