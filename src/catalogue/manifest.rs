@@ -229,6 +229,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Add `path`.",
     ),
     entry(
+        "manifest::missing_port",
+        "An entry of `ports` is a map without a `port`.",
+        "Add `port: NUMBER`.",
+    ),
+    entry(
         "manifest::missing_prefix",
         "A cleanup by tmux prefix does not say which.",
         "Add `prefix: NAME-`.",
@@ -307,6 +312,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "manifest::pgid_on_tmux",
         "A service in a tmux session is to be cleaned up by process group, which does not reach into tmux.",
         "Remove `cleanup`, or choose `tmux-prefix`.",
+    ),
+    entry(
+        "manifest::port_clash",
+        "Two services that run here own the same port on the same address, or one owns it twice.",
+        "Give one of them another port or address; where only one of them runs at a time, say so with `when`.",
     ),
     entry(
         "manifest::prefix_misses_session",

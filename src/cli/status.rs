@@ -97,7 +97,7 @@ fn inactive(service: &Service) -> ServiceStatus {
         restarts: 0,
         run: None,
         groups: service.groups.clone(),
-        ports: Vec::new(),
+        ports: service.ports.iter().map(|port| port.number).collect(),
         session: service.session().map(str::to_owned),
         survivors: Vec::new(),
         usage: None,

@@ -20,12 +20,13 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Supervisor;
 use super::hooks::AfterStop;
-use super::input::Outbox;
+use super::input::{Input, Outbox};
 use super::output::Drainer;
 use super::sessions::Sessions;
 use super::starting::until_handle_over;
 use crate::id::{RunId, ServiceName};
 use crate::machine::{RunEvent, Survivor};
+use crate::port::Port;
 use crate::sys::census::{Roots, Why};
 use crate::sys::guardian::ourselves;
 use crate::sys::identity::Identity;
@@ -78,6 +79,7 @@ impl Supervisor {
         let timeout = run.service.stop.timeout;
         let (service, outbox) = (run.service.name.clone(), self.outbox.clone());
         let (command, after_stop) = (self.stop_command(id), self.after_stop(id));
+        let ports = run.service.ports.clone();
         let drainer = self.drainer(&service);
         let end = async move {
             if let Some(command) = command {
@@ -92,7 +94,7 @@ impl Supervisor {
             }
             ending.ask(signal).await;
             ending
-                .conclude(&service, id, drainer, after_stop, &outbox)
+                .conclude(&ports, &service, id, drainer, after_stop, &outbox)
                 .await;
         };
         self.set_ender(id, end);
@@ -122,6 +124,7 @@ impl Supervisor {
         }
         let (service, outbox) = (run.service.name.clone(), self.outbox.clone());
         let after_stop = self.after_stop(id);
+        let ports = run.service.ports.clone();
         let drainer = self.drainer(&service);
         let end = async move {
             let survivors = ending.force().await;
@@ -130,7 +133,7 @@ impl Supervisor {
                 ending.until_empty().await;
             }
             ending
-                .conclude(&service, id, drainer, after_stop, &outbox)
+                .conclude(&ports, &service, id, drainer, after_stop, &outbox)
                 .await;
         };
         self.set_ender(id, end);
@@ -153,8 +156,16 @@ impl Supervisor {
 }
 
 impl Ending {
+    /// Of what has no sessions.
+    pub(super) fn of_processes(roots: Roots) -> Self {
+        Self {
+            roots,
+            sessions: None,
+        }
+    }
+
     /// The roots, with the panes that there are now.
-    async fn roots_now(&self) -> Roots {
+    pub(super) async fn roots_now(&self) -> Roots {
         let mut roots = self.roots.clone();
         if let Some(sessions) = &self.sessions {
             match sessions.pane_processes().await {
@@ -229,9 +240,10 @@ impl Ending {
         }
     }
 
-    /// Nobody is left: the sessions go, and the run is gone.
+    /// Nobody is left: the sessions go, the ports must be free, and the run is gone.
     async fn conclude(
         &self,
+        ports: &[Port],
         service: &ServiceName,
         run: RunId,
         drainer: Option<Drainer>,
@@ -254,6 +266,13 @@ impl Ending {
         }
         if let Some(drainer) = drainer {
             drainer.drain().await;
+        }
+        if !ports.is_empty() {
+            let survivors = super::ports::still_held(ports, service).await;
+            outbox.put(Input::PortsHeld {
+                service: service.clone(),
+                survivors,
+            });
         }
         outbox.run(service, run, RunEvent::Gone);
     }
@@ -285,7 +304,7 @@ fn ask_one(one: &Present, signal: i32) {
 }
 
 /// Looks at `/proc` without holding up the loop.
-async fn look<T: Send + 'static>(
+pub(super) async fn look<T: Send + 'static>(
     look: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> std::io::Result<T> {
     tokio::task::spawn_blocking(look)

@@ -71,10 +71,32 @@ pub(super) async fn finish(supervisor: &mut Supervisor) -> Proof {
             .survivors
             .insert(supervisor.project.name().to_string(), survivors);
     }
+    prove_ports_free(supervisor, &mut proof).await;
     if let Err(error) = crate::sys::process::reap_orphans() {
         eprintln!("cannot reap orphans: {error}");
     }
     proof
+}
+
+/// The ports that services were started with must be free.
+async fn prove_ports_free(supervisor: &Supervisor, proof: &mut Proof) {
+    let mut free = Vec::new();
+    for (service, ports) in &supervisor.ports_owned {
+        let held = super::ports::still_held(ports, service).await;
+        if held.is_empty() {
+            free.extend(ports.iter().map(ToString::to_string));
+        } else {
+            let survivors = proof.survivors.entry(service.to_string()).or_default();
+            survivors.extend(held);
+        }
+    }
+    match free.as_slice() {
+        [] => {}
+        [port] => proof.verified.push(format!("port {port} is free")),
+        ports => proof
+            .verified
+            .push(format!("ports {} are free", ports.join(", "))),
+    }
 }
 
 /// What strays get between TERM and KILL.

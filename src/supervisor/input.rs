@@ -8,7 +8,7 @@ use super::sessions::MadeSession;
 use crate::control::protocol::LastProbe;
 use crate::event::Did;
 use crate::id::{RunId, ServiceName};
-use crate::machine::{Effect, RunEvent};
+use crate::machine::{Effect, RunEvent, Survivor};
 use crate::record::Line;
 
 /// One word of a task.
@@ -35,6 +35,27 @@ pub(super) enum Input {
         run: RunId,
         /// What.
         text: String,
+    },
+    /// What is in the way of a run that has not begun, in sentences.
+    Checked {
+        /// The run.
+        run: RunId,
+        /// Nothing, if it may begin.
+        obstacles: Vec<String>,
+    },
+    /// Somebody else holds a port of a run, or nobody does any more.
+    Intruder {
+        /// The run.
+        run: RunId,
+        /// In a sentence.
+        intruder: Option<String>,
+    },
+    /// Who holds the ports of a service of which nothing is left.
+    PortsHeld {
+        /// The service.
+        service: ServiceName,
+        /// They.
+        survivors: Vec<Survivor>,
     },
     /// The project's own tmux server runs, as this process.
     TmuxServer(crate::record::RecordedProcess),
@@ -85,6 +106,18 @@ impl Supervisor {
             }
             Input::Note { run, text } => {
                 self.remark(run, text);
+                Vec::new()
+            }
+            Input::Checked { run, obstacles } => match self.checked(run, &obstacles) {
+                Some((service, failure)) => self.tell(service, run, RunEvent::SpawnFailed(failure)),
+                None => Vec::new(),
+            },
+            Input::Intruder { run, intruder } => {
+                self.note_intruder(run, intruder);
+                Vec::new()
+            }
+            Input::PortsHeld { service, survivors } => {
+                self.ports_held.insert(service, survivors);
                 Vec::new()
             }
             Input::TmuxServer(process) => {

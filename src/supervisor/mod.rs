@@ -21,6 +21,7 @@ mod input;
 mod log_writer;
 mod orders;
 mod output;
+mod ports;
 mod preflight;
 mod probes;
 mod recover;
@@ -43,6 +44,7 @@ use crate::event_log::EventLog;
 use crate::id::{RunId, ServiceName};
 use crate::machine::{self, Effect, Event, RunEvent};
 use crate::manifest::model::Manifest;
+use crate::port::Port;
 use crate::record::{Ledger, Line};
 use crate::store::{LedgerWriter, Lock, Project, StoreError};
 use crate::sys::guardian;
@@ -118,6 +120,10 @@ struct Supervisor {
     manifest: Option<Manifest>,
     runs: BTreeMap<RunId, LiveRun>,
     outputs: BTreeMap<ServiceName, Output>,
+    /// The ports that services have been started with.
+    ports_owned: BTreeMap<ServiceName, Vec<Port>>,
+    /// Who holds them although nothing is left of the service.
+    ports_held: BTreeMap<ServiceName, Vec<machine::Survivor>>,
     outbox: Outbox,
     notices: broadcast::Sender<Notice>,
     sequence: u64,
@@ -232,6 +238,8 @@ impl Supervisor {
             manifest: None,
             runs: BTreeMap::new(),
             outputs: BTreeMap::new(),
+            ports_owned: BTreeMap::new(),
+            ports_held: BTreeMap::new(),
             outbox: Outbox::new(sender),
             notices,
             sequence: 0,

@@ -19,9 +19,10 @@ use crate::sys::process::resolve_executable;
 use crate::sys::start_error::{Stage, StartError};
 
 /// What a blocked start is said to have been doing.
-const STAGE: &str = "cannot start";
+pub(super) const STAGE: &str = "cannot start";
 
 /// What a service that lacks nothing starts with.
+#[derive(Default)]
 pub(super) struct Ready {
     /// Its whole environment.
     pub(super) environment: BTreeMap<String, String>,

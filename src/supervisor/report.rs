@@ -51,7 +51,7 @@ impl Supervisor {
             state: view.state,
             reason: view.reason.or_else(|| {
                 let run = self.runs.get(&view.run?)?;
-                run.note.clone()
+                run.intruder.clone().or_else(|| run.note.clone())
             }),
             pid: view.run.and_then(|run| self.leader_pid(run)),
             since: Some(self.clock.timestamp(view.since)),
@@ -61,13 +61,16 @@ impl Supervisor {
             restarts: view.restarts,
             run: view.run,
             groups: service.groups.clone(),
-            ports: Vec::new(),
+            ports: service.ports.iter().map(|port| port.number).collect(),
             session: service.session().map(str::to_owned),
-            survivors: view.survivors,
             usage: None,
             last_probe: view
                 .run
                 .and_then(|run| self.runs.get(&run)?.last_probe.clone()),
+            survivors: match self.ports_held.get(name) {
+                Some(holders) if view.survivors.is_empty() => holders.clone(),
+                Some(_) | None => view.survivors,
+            },
         })
     }
 

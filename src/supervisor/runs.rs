@@ -55,6 +55,10 @@ pub(super) struct LiveRun {
     pub(super) last_probe: Option<LastProbe>,
     /// Asks whether it is ready, then whether it is well.
     pub(super) prober: Option<AbortOnDropHandle<()>>,
+    /// Looks whether its ports are its own.
+    pub(super) port_watcher: Option<AbortOnDropHandle<()>>,
+    /// Who else holds one of them, in a sentence.
+    pub(super) intruder: Option<String>,
     /// Ends it.
     pub(super) ender: Option<AbortOnDropHandle<()>>,
 }
@@ -79,6 +83,8 @@ impl LiveRun {
             is_ready: false,
             last_probe: None,
             prober: None,
+            port_watcher: None,
+            intruder: None,
             ender: None,
         }
     }
@@ -203,12 +209,15 @@ impl Supervisor {
             run.is_ready = true;
         }
         self.begin_checking(id);
+        self.watch_ports(id);
     }
 
     /// The leader ended: whether it is ready is no question any more.
     pub(super) fn exited(&mut self, id: RunId) {
         self.end_probing(id);
         if let Some(run) = self.runs.get_mut(&id) {
+            run.port_watcher = None;
+            run.intruder = None;
             run.is_ending = true;
         }
     }

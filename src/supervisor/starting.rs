@@ -62,11 +62,40 @@ pub(super) fn ended(exit: Option<identity::Exit>) -> Ended {
 impl Supervisor {
     /// Begins a run. What fails at once is the answer; the rest comes as events.
     pub(super) fn start(&mut self, id: RunId, service: &Arc<Service>) -> Result<(), StartFailure> {
-        let Ready { environment, user } = self.preflight(service)?;
+        self.ports_held.remove(&service.name);
+        let preflight = self.preflight(service);
+        if service.ports.is_empty() {
+            let run = self.new_run(service, preflight?);
+            return self.prepare(id, run);
+        }
+        // Who holds a port takes time to find out, and is told together with all else that is
+        // missing.
+        let (ready, missing) = match preflight {
+            Ok(ready) => (ready, None),
+            Err(failure) => (Ready::default(), Some(failure.message)),
+        };
+        let mut run = self.new_run(service, ready);
+        run.watcher = Some(self.begin_check(id, &run, missing));
+        self.runs.insert(id, run);
+        Ok(())
+    }
+
+    fn new_run(&self, service: &Arc<Service>, ready: Ready) -> LiveRun {
+        let Ready { environment, user } = ready;
         let mut run = LiveRun::new(Arc::clone(service), environment);
         run.user = user;
         run.sessions = self.own_sessions(service);
-        self.open_output(service)?;
+        run
+    }
+
+    /// Begins a run that nothing is in the way of, with the command before it where there is one.
+    pub(super) fn prepare(&mut self, id: RunId, run: LiveRun) -> Result<(), StartFailure> {
+        self.open_output(&run.service)?;
+        let service = &run.service;
+        if !service.ports.is_empty() {
+            self.ports_owned
+                .insert(service.name.clone(), service.ports.clone());
+        }
         self.runs.insert(id, run);
         if self.begin_before_start(id) {
             return Ok(());

@@ -345,6 +345,12 @@ impl Decoded {
         self.is_of(project) && self.place == 0
     }
 
+    /// The run that the mark names, when it is one of `project`. Run numbers come round after
+    /// 16,777,215 runs: it stands for all that share its place in the cycle.
+    pub fn run_of(&self, project: ProjectId) -> Option<RunId> {
+        (self.is_of(project) && self.place > 0).then(|| RunId(self.place - 1))
+    }
+
     /// Which run the mark is of, in the form in which others can point at it.
     pub(crate) fn link(&self) -> Link {
         Link {
