@@ -122,7 +122,7 @@ fn a_wrong_direction_is_told_with_its_line() {
         ),
         [
             "src/graph.rs:3: `graph` may not import `supervisor::Loop`; it may import \
-             manifest::model, id, time, cycle, catalogue"
+             manifest::model, id, time, cycle, port, catalogue"
         ]
     );
 }
