@@ -136,6 +136,48 @@ fn file_error<'a>(
     }
 }
 
+/// The projects that have a place of their own among this user's, by name. What a service manager
+/// keeps elsewhere (`STATE_DIRECTORY`) is not among them.
+///
+/// # Errors
+/// [`StoreError::NoHome`], and what reading the directory says.
+pub fn all_projects() -> Result<Vec<ProjectName>, StoreError> {
+    let mut environment = environment();
+    environment.remove("STATE_DIRECTORY");
+    let places = places(&environment)?;
+    let entries = match fs::read_dir(&places) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(file_error("read", &places)(error)),
+    };
+    let mut names: Vec<ProjectName> = entries
+        .filter_map(|entry| ProjectName::new(entry.ok()?.file_name().to_str()?).ok())
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+fn environment() -> BTreeMap<String, PathBuf> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, PathBuf::from(value))))
+        .collect()
+}
+
+/// A directory that the environment names. The XDG base directory specification: a path that is not
+/// absolute is to be ignored.
+fn directory<'a>(environment: &'a BTreeMap<String, PathBuf>, name: &str) -> Option<&'a PathBuf> {
+    environment.get(name).filter(|path| path.is_absolute())
+}
+
+/// Where the state directories of all projects are.
+fn places(environment: &BTreeMap<String, PathBuf>) -> Result<PathBuf, StoreError> {
+    Ok(directory(environment, "XDG_STATE_HOME")
+        .cloned()
+        .or_else(|| Some(directory(environment, "HOME")?.join(".local/state")))
+        .ok_or(StoreError::NoHome)?
+        .join("baudbot"))
+}
+
 /// The directories of one project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Project {
@@ -151,9 +193,7 @@ impl Project {
     /// # Errors
     /// [`StoreError::NoHome`] when the environment names no place for the state.
     pub fn locate(name: &ProjectName) -> Result<Self, StoreError> {
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, PathBuf::from(value))))
-            .collect();
+        let environment = environment();
         let uid = nix::unistd::getuid().as_raw();
         let project = Self::derive(name, &environment, uid)?;
         Ok(project.where_it_answers().unwrap_or(project))
@@ -185,8 +225,6 @@ impl Project {
         environment: &BTreeMap<String, PathBuf>,
         uid: u32,
     ) -> Result<Self, StoreError> {
-        // The XDG base directory specification: a path that is not absolute is to be ignored.
-        let directory = |name: &str| environment.get(name).filter(|path| path.is_absolute());
         // systemd may name several directories, separated by colons; the first is ours.
         let from_systemd = |name: &str| {
             let all = environment.get(name)?.to_str()?;
@@ -195,15 +233,10 @@ impl Project {
         };
         let state_dir = match from_systemd("STATE_DIRECTORY") {
             Some(given) => given,
-            None => directory("XDG_STATE_HOME")
-                .cloned()
-                .or_else(|| Some(directory("HOME")?.join(".local/state")))
-                .ok_or(StoreError::NoHome)?
-                .join("baudbot")
-                .join(name.as_str()),
+            None => places(environment)?.join(name.as_str()),
         };
         let runtime_dir = from_systemd("RUNTIME_DIRECTORY").unwrap_or_else(|| {
-            match directory("XDG_RUNTIME_DIR") {
+            match directory(environment, "XDG_RUNTIME_DIR") {
                 Some(home) => home.join("baudbot"),
                 None => PathBuf::from(format!("/tmp/baudbot-{uid}")),
             }

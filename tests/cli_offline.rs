@@ -237,10 +237,10 @@ fn status_without_a_supervisor_shows_what_could_run() {
     let scene = Scene::new(SHOP);
     insta::assert_snapshot!(scene.run(&["status"]).exits(3).out, @r"
     shop: not running
-    SERVICE  STATE     SINCE  PID  RESTARTS  GROUPS  PORTS/SESSION  REASON
-    migrate  inactive  -      -    0         core    -
-    db       inactive  -      -    0         core    -
-    web      inactive  -      -    0         -       -
+    SERVICE  STATE     FOR  PID  CPU  MEMORY  PROCS  RESTARTS  GROUPS  PORTS/SESSION  REASON
+    migrate  inactive  -    -    -    -       -      -         core    -
+    db       inactive  -    -    -    -       -      -         core    -
+    web      inactive  -    -    -    -       -      -         -       -
     ");
     let value = scene.run(&["status", "--json"]).exits(3).json();
     assert_eq!(value["version"], 1);

@@ -163,6 +163,166 @@ fn the_status_for_programs_fits_its_schema_and_tells_what_services_take() {
 }
 
 #[test]
+fn status_waits_until_it_is_decided() {
+    let scene = Scene::new(
+        r#"
+version: 1
+project: waiting
+services:
+  quick: { command: [sleep, "1000"] }
+  slow:
+    command: "while [ ! -e go ]; do sleep 0.02; done; echo here; exec sleep 1000"
+    ready: { log: here }
+"#,
+    );
+    scene.run(&["status", "--wait"]).exits(3);
+    scene.run(&["status", "--wait=stopped"]).exits(0);
+    scene.run(&["up", "--no-wait"]).exits(0);
+    scene
+        .run(&["status", "--wait", "--timeout", "50ms"])
+        .exits(4)
+        .says("starting");
+    scene.run(&["status", "--wait=ready", "quick"]).exits(0);
+    let mut waiting = scene.command(&["status", "--wait", "--timeout", "1m"]);
+    let waiting = waiting.stdout(Stdio::piped()).spawn().unwrap();
+    scene.write("go", "");
+    let waited = waiting.wait_with_output().unwrap();
+    assert_eq!(waited.status.code(), Some(0), "{waited:?}");
+    scene
+        .run(&["status", "--wait=stopped", "--timeout", "50ms"])
+        .exits(4);
+    scene
+        .run(&["status", "--wait", "nobody"])
+        .exits(2)
+        .notes("error[cli::unknown_name]: no service or group is called `nobody`");
+    scene.run(&["stop", "slow"]).exits(0);
+    scene.run(&["status", "--wait=stopped", "slow"]).exits(0);
+    let stopped = scene
+        .command(&["status", "--wait=stopped"])
+        .spawn()
+        .unwrap();
+    scene.run(&["down"]).exits(0);
+    assert_eq!(stopped.wait_with_output().unwrap().status.code(), Some(0));
+}
+
+#[test]
+fn status_watches_what_changes() {
+    let scene = Scene::new(SHOP);
+    let going = |words: &[&str]| {
+        let mut command = scene.command(words);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        (child, out)
+    };
+    let (mut child, mut lines) = going(&["status", "--watch"]);
+    let mut seen = String::new();
+    let mut await_line = |text: &str| {
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            assert_ne!(
+                lines.read_line(&mut line).unwrap(),
+                0,
+                "no `{text}` in {seen}"
+            );
+            seen += &line;
+        }
+    };
+    await_line("shop: not running");
+    scene.run(&["up"]).exits(0);
+    await_line("services up");
+    await_line("web: ready");
+    let (mut programs, mut statuses) = going(&["status", "--watch", "--json", "@edge"]);
+    let mut line = String::new();
+    statuses.read_line(&mut line).unwrap();
+    let status: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(status["services"]["web"]["state"], "ready");
+    assert_eq!(status["services"].as_object().unwrap().len(), 1);
+    scene.run(&["down"]).exits(0);
+    await_line("web: stopping");
+    await_line("shop: not running");
+    for child in [&mut child, &mut programs] {
+        kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+    }
+}
+
+#[test]
+fn the_graph_shows_what_services_are() {
+    let scene = Scene::new(&format!("{SHOP}  idle: {{ command: [sleep, '1000'] }}\n"));
+    let graph = |format: &str| scene.run(&["graph", "--format", format]).exits(0).out;
+    assert!(!graph("text").contains("ready:"), "nothing runs yet");
+    scene.run(&["up", "web"]).exits(0);
+    insta::assert_snapshot!(graph("text"), @r"
+    migrate (task): completed
+    idle: inactive
+    db: ready
+      needs migrate (completed): completed
+    web: ready
+      needs db (ready): ready
+    ");
+    assert!(graph("dot").contains(r##"fillcolor="#c8e6c9", tooltip="ready""##));
+    assert!(graph("mermaid").contains("style s1 fill:#c8e6c9"));
+    let value: Value = serde_json::from_str(&graph("json")).unwrap();
+    let states: Vec<&str> = value["services"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|one| one["state"].as_str())
+        .collect();
+    assert_eq!(states.iter().filter(|state| **state == "ready").count(), 2);
+    scene.run(&["down"]).exits(0);
+}
+
+#[test]
+fn ps_tells_of_every_project_also_of_one_whose_supervisor_was_killed() {
+    let scene = Scene::new(SHOP);
+    scene
+        .run(&["ps"])
+        .exits(0)
+        .notes("no project of yours is running");
+    scene.write(
+        "lab/baudbot.yaml",
+        "version: 1\nproject: lab\nservices: { bad: { type: task, command: 'exit 1' } }\n",
+    );
+    scene.run(&["up"]).exits(0);
+    scene.run(&["up", "-f", "lab/baudbot.yaml"]).exits(1);
+    let states = || {
+        let value = scene.run(&["ps", "--json"]).exits(0).json();
+        let states = value["projects"].as_array().unwrap().iter();
+        states
+            .map(|one| (one["project"].clone(), one["state"].clone()))
+            .map(|(name, state)| format!("{name} {state}").replace('"', ""))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(states(), ["lab degraded", "shop up"]);
+    scene.run(&["ps"]).exits(0).says("3/3").says("baudbot.yaml");
+    scene.run(&["-p", "lab", "down"]).exits(0);
+    assert_eq!(states(), ["shop up"]);
+    scene.run(&["ps", "--all"]).exits(0).says("down");
+    // First the guardian, which would bring the supervisor back.
+    let supervisor = status(&scene)["supervisor"].clone();
+    for process in ["guardian_pid", "pid"] {
+        let pid = i32::try_from(supervisor[process].as_i64().unwrap()).unwrap();
+        let pid = Pid::from_raw(pid);
+        kill(pid, Signal::SIGKILL).unwrap();
+        // Its parent is another process, so its end can only be looked for.
+        while std::fs::read_to_string(format!("/proc/{pid}/stat"))
+            .is_ok_and(|stat| !stat.contains(") Z "))
+        {
+            std::thread::yield_now();
+        }
+    }
+    assert_eq!(states(), ["shop left_behind"]);
+    scene
+        .run(&["ps"])
+        .exits(0)
+        .says("the supervisor of `shop` was killed");
+    scene.run(&["down"]).exits(0);
+    assert_eq!(states(), [""; 0]);
+}
+
+#[test]
 fn an_edit_changes_what_it_says_and_nothing_else() {
     let scene = Scene::new(SHOP);
     scene.run(&["up"]).exits(0);

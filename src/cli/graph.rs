@@ -2,11 +2,12 @@
 
 use clap::{Args, ValueEnum};
 
-use super::{Call, Failure, project};
+use super::{Call, Failure, project, session};
 use crate::code;
 use crate::exit::ExitCode;
 use crate::graph::Graph;
-use crate::render::graph;
+use crate::render::graph::{self, States};
+use crate::store::Project;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -31,19 +32,35 @@ enum Format {
     Json,
 }
 
-pub(super) fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failure> {
+pub(super) async fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let manifest = project::manifest(call)?;
     let graph = Graph::new(&manifest)
         .map_err(|cycle| Failure::of(code!("manifest::dependency_cycle"), &cycle))?;
+    let states = states(&Project::locate(&manifest.project)?).await;
     let format = match arguments.json {
         true => Format::Json,
         false => arguments.format,
     };
     match format {
-        Format::Text => call.print(&graph::text(&manifest, &graph, &call.out))?,
-        Format::Dot => call.print(&graph::dot(&manifest, &graph))?,
-        Format::Mermaid => call.print(&graph::mermaid(&manifest, &graph))?,
-        Format::Json => call.print_json(&graph::json(&manifest, &graph))?,
+        Format::Text => call.print(&graph::text(&manifest, &graph, &states, &call.out))?,
+        Format::Dot => call.print(&graph::dot(&manifest, &graph, &states))?,
+        Format::Mermaid => call.print(&graph::mermaid(&manifest, &graph, &states))?,
+        Format::Json => call.print_json(&graph::json(&manifest, &graph, &states))?,
     }
     Ok(ExitCode::Done)
+}
+
+/// What the services are now. The graph is that of the manifest, so it is shown as well when nobody
+/// can be asked.
+async fn states(project: &Project) -> States {
+    let Ok(Some(client)) = session::running(project).await else {
+        return States::new();
+    };
+    let Ok(status) = client.status().await else {
+        return States::new();
+    };
+    let services = status.services.into_iter();
+    services
+        .map(|(name, service)| (name, service.state))
+        .collect()
 }

@@ -19,6 +19,7 @@ mod logs;
 mod moment;
 mod plan;
 mod project;
+mod ps;
 mod schema;
 mod selftest;
 mod session;
@@ -99,6 +100,8 @@ enum Command {
     Restart(up::RestartArguments),
     /// Show what runs, what does not, and why
     Status(status::Arguments),
+    /// Show all projects of yours, those too that a killed supervisor left behind
+    Ps(ps::Arguments),
     /// Show what services printed
     Logs(logs::Arguments),
     /// Show what happened, and why
@@ -194,6 +197,7 @@ fn dispatch(call: &Call, command: Command) -> Result<ExitCode, Failure> {
         Command::Stop(arguments) => wait_for(down::stop(call, arguments)),
         Command::Restart(arguments) => wait_for(up::restart(call, arguments)),
         Command::Status(arguments) => wait_for(status::run(call, &arguments)),
+        Command::Ps(arguments) => wait_for(ps::run(call, &arguments)),
         Command::Logs(arguments) => logs::run(call, &arguments),
         Command::Events(arguments) => events::run(call, &arguments),
         Command::Attach(arguments) => wait_for(attach::run(call, &arguments)),
@@ -201,7 +205,7 @@ fn dispatch(call: &Call, command: Command) -> Result<ExitCode, Failure> {
         Command::Validate(arguments) => validate::run(call, &arguments),
         Command::Schema(arguments) => schema::run(call, &arguments),
         Command::Config(arguments) => config::run(call, &arguments),
-        Command::Graph(arguments) => graph::run(call, &arguments),
+        Command::Graph(arguments) => wait_for(graph::run(call, &arguments)),
         Command::Init(arguments) => init::run(call, &arguments),
         Command::Explain(arguments) => explain::run(call, &arguments),
         Command::Selftest(arguments) => wait_for(selftest::run(call, &arguments)),

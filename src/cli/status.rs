@@ -1,45 +1,158 @@
 //! `baudbot status`.
 //!
 //! Exit code: 0 when every service that should be up is ready or completed, 3 when nothing runs,
-//! 1 otherwise.
+//! 1 otherwise. With `--wait` the same, once it is decided; 4 when it is not in time.
 
-use clap::Args;
+mod live;
+mod wait;
+mod watch;
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
 use indexmap::IndexMap;
 use jiff::Timestamp;
 
 use super::{Call, Failure, project, session};
+use crate::code;
 use crate::control::protocol::{ServiceStatus, Status, VERSION};
 use crate::exit::ExitCode;
 use crate::id::ProjectName;
 use crate::machine::{Goal, StateWord};
 use crate::manifest::model::{Manifest, Service};
-use crate::render;
+use crate::plan::Selector;
+use crate::render::Look;
+use crate::render::status::{Screen, is_as_wanted, status as screen};
 use crate::store::Project;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
+    /// Which services; all, when none is named
+    #[arg(value_name = "NAME|@GROUP")]
+    selection: Vec<Selector>,
     /// Print the status for programs
     #[arg(long)]
     json: bool,
+    /// Show what changes, as it changes, until Ctrl-C
+    #[arg(short, long, conflicts_with = "wait")]
+    watch: bool,
+    /// First wait until all that should be up rests (ready), or until nothing runs (stopped)
+    #[arg(long, value_enum, value_name = "FOR", num_args = 0..=1, require_equals = true, default_missing_value = "ready")]
+    wait: Option<WaitFor>,
+    /// Wait no longer than this, as in 90s or 5m
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, requires = "wait")]
+    timeout: Option<Duration>,
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum WaitFor {
+    /// Every service that should be up is ready or completed, or nothing more becomes of it
+    Ready,
+    /// Nothing runs
+    Stopped,
 }
 
 pub(super) async fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let name = project::project_name(call)?;
     let project = Project::locate(&name)?;
-    let status = match answer(&project).await? {
-        Some(status) => match project::manifest_if_any(call, &name) {
+    if arguments.watch {
+        return watch::run(call, &project, arguments).await;
+    }
+    if let Some(what) = arguments.wait {
+        let waited = wait::wait(
+            call,
+            &project,
+            &arguments.selection,
+            what,
+            arguments.timeout,
+        )
+        .await?;
+        if waited == wait::Waited::Interrupted {
+            return Ok(ExitCode::Interrupted);
+        }
+        let status = present(call, &project, &arguments.selection).await?;
+        show(call, &status, arguments.json)?;
+        return Ok(waited.exit(what, &status));
+    }
+    let status = present(call, &project, &arguments.selection).await?;
+    show(call, &status, arguments.json)?;
+    Ok(exit(&status))
+}
+
+fn show(call: &Call, status: &Status, is_json: bool) -> Result<(), Failure> {
+    if is_json {
+        call.print_json(&status)
+    } else {
+        call.print(&rendered(call, status, call.out, None))
+    }
+}
+
+fn rendered(call: &Call, status: &Status, look: Look, most_lines: Option<usize>) -> String {
+    screen(
+        status,
+        &Screen {
+            now: Timestamp::now(),
+            look,
+            most_lines,
+            typed: &|command| call.typed(command),
+        },
+    )
+}
+
+/// The status as it is now, of the services that are meant.
+async fn present(
+    call: &Call,
+    project: &Project,
+    selection: &[Selector],
+) -> Result<Status, Failure> {
+    let answered = answer(project).await?;
+    selected(complete(call, project, answered)?, selection)
+}
+
+/// With the services that could run and do not.
+fn complete(call: &Call, project: &Project, answered: Option<Status>) -> Result<Status, Failure> {
+    let name = project.name();
+    match answered {
+        Some(status) => Ok(match project::manifest_if_any(call, name) {
             Some(manifest) => with_declared(status, &manifest),
             None => status,
-        },
-        None => not_running(call, name)?,
-    };
-    if arguments.json {
-        call.print_json(&status)?;
-    } else {
-        let screen = render::status::status(&status, Timestamp::now(), &call.out);
-        call.print(&screen)?;
+        }),
+        None => not_running(call, name.clone()),
     }
-    Ok(exit(&status))
+}
+
+/// Only the services that are meant; all, when none is named.
+fn selected(mut status: Status, selection: &[Selector]) -> Result<Status, Failure> {
+    if selection.is_empty() {
+        return Ok(status);
+    }
+    for selector in selection {
+        if !status
+            .services
+            .iter()
+            .any(|(name, one)| is_meant(selector, name, one))
+        {
+            return Err(Failure::new(
+                code!("cli::unknown_name"),
+                ExitCode::Usage,
+                format!("no service or group is called `{selector}`"),
+            ));
+        }
+    }
+    status.services.retain(|name, service| {
+        selection
+            .iter()
+            .any(|selector| is_meant(selector, name, service))
+    });
+    Ok(status)
+}
+
+fn is_meant(selector: &Selector, name: &crate::id::ServiceName, service: &ServiceStatus) -> bool {
+    match selector {
+        Selector::Service(wanted) => wanted == name,
+        Selector::Group(group) => service.groups.contains(group),
+    }
 }
 
 /// What the supervisor says, if one runs. One that goes away while it is asked runs no more.
@@ -109,7 +222,7 @@ fn inactive(service: &Service) -> ServiceStatus {
 }
 
 fn exit(status: &Status) -> ExitCode {
-    let is_well = status.services.values().all(render::status::is_as_wanted);
+    let is_well = status.services.values().all(is_as_wanted);
     let is_anything_wanted = status.services.values().any(|one| one.goal == Goal::Up);
     match (&status.supervisor, is_well, is_anything_wanted) {
         (None, _, _) | (_, true, false) => ExitCode::NotRunning,

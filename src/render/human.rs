@@ -33,6 +33,47 @@ pub fn ago(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// A span of time in one word of at most two units: `0.4s`, `12s`, `3m20s`, `2h5m`.
+pub fn short_span(span: Duration) -> String {
+    self::span(span).replace(' ', "")
+}
+
+/// How long ago `then` was, in one word of one unit: `0s`, `12s`, `3m`, `2h`, `5d`.
+pub fn age(then: Timestamp, now: Timestamp) -> String {
+    let text = ago(then, now);
+    text.strip_suffix(" ago").unwrap_or("0s").to_owned()
+}
+
+/// Bytes in one word: `712K`, `12.3M`, `1.2G`; powers of 1024.
+pub fn bytes(bytes: u64) -> String {
+    let mut amount = bytes as f64 / 1024.0;
+    for unit in ['K', 'M', 'G', 'T'] {
+        if amount < 99.95 && unit != 'K' {
+            return format!("{amount:.1}{unit}");
+        }
+        if amount < 1023.5 || unit == 'T' {
+            return format!("{amount:.0}{unit}");
+        }
+        amount /= 1024.0;
+    }
+    String::new()
+}
+
+/// A text in lines of at most `width` characters, broken at blanks; a longer word stands alone.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// A count with its noun: `1 service`, `2 services`.
 pub fn count(number: usize, noun: &str) -> String {
     match (number, noun.strip_suffix('s').or(noun.strip_suffix("ch"))) {
@@ -85,6 +126,31 @@ mod tests {
         ] {
             assert_eq!(ago(Timestamp::from_second(second).unwrap(), now), text);
         }
+    }
+
+    #[test]
+    fn one_word_is_enough_in_a_table() {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let then = Timestamp::from_second(999_800).unwrap();
+        assert_eq!(age(then, now), "3m");
+        assert_eq!(age(now, now), "0s");
+        assert_eq!(short_span(Duration::from_secs(200)), "3m20s");
+        for (number, text) in [
+            (0, "0K"),
+            (712 << 10, "712K"),
+            (1 << 20, "1.0M"),
+            (12_897_485, "12.3M"),
+            (300 << 20, "300M"),
+            (1_288_490_189, "1.2G"),
+        ] {
+            assert_eq!(bytes(number), text);
+        }
+    }
+
+    #[test]
+    fn long_texts_break_at_blanks() {
+        assert_eq!(wrapped("a bb ccc dddddd", 4), ["a bb", "ccc", "dddddd"]);
+        assert_eq!(wrapped("", 4), [""; 0]);
     }
 
     #[test]

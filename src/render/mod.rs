@@ -18,6 +18,8 @@ pub mod outcome;
 pub mod plan;
 pub mod progress;
 pub mod proof;
+pub mod ps;
+pub mod screen;
 pub mod selftest;
 pub mod status;
 pub mod table;
@@ -49,6 +51,8 @@ pub struct Look {
     pub has_unicode: bool,
     /// The width of the terminal in columns; `None` where text need not be fitted.
     pub width: Option<u16>,
+    /// The height of the terminal in lines; `None` where there is none.
+    pub height: Option<u16>,
 }
 
 impl Look {
@@ -58,6 +62,7 @@ impl Look {
         is_live: false,
         has_unicode: true,
         width: None,
+        height: None,
     };
 
     /// What suits `stream`, as the terminal, the environment (`NO_COLOR`, `CLICOLOR_FORCE`, `TERM`,
@@ -72,12 +77,23 @@ impl Look {
             }
         };
         let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-        let columns = terminal_size::terminal_size_of(stream).map(|(width, _)| width.0);
+        let (width, height) = size_of(stream);
         Self {
             has_colour,
             is_live: is_terminal && !is_dumb,
             has_unicode: is_unicode_locale(),
-            width: columns.filter(|columns| *columns > 0),
+            width,
+            height,
+        }
+    }
+
+    /// The same, for the size that the terminal of `stream` has now.
+    pub fn resized(self, stream: &impl AsFd) -> Self {
+        let (width, height) = size_of(stream);
+        Self {
+            width,
+            height,
+            ..self
         }
     }
 
@@ -89,6 +105,16 @@ impl Look {
             text.to_owned()
         }
     }
+}
+
+/// Columns and lines of the terminal behind `stream`, where it has such and tells.
+fn size_of(stream: &impl AsFd) -> (Option<u16>, Option<u16>) {
+    let size = terminal_size::terminal_size_of(stream);
+    let told = |number: u16| (number > 0).then_some(number);
+    (
+        size.and_then(|(width, _)| told(width.0)),
+        size.and_then(|(_, height)| told(height.0)),
+    )
 }
 
 /// Whether the locale takes UTF-8: the first of the three variables that is set decides (locale(7)).

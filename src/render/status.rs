@@ -1,11 +1,17 @@
 //! The table of `status`, and the words for one service's state.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use anstyle::Style;
+use indexmap::IndexMap;
 use jiff::Timestamp;
 
+use super::failure::help;
 use super::table::{Cell, Table};
 use super::{BAD, BUSY, FAINT, GOOD, Look, STRONG, human};
 use crate::control::protocol::{ServiceStatus, Status};
+use crate::id::{GroupName, ServiceName};
 use crate::machine::{Goal, StateWord};
 
 /// The colour of a state.
@@ -35,58 +41,354 @@ pub fn is_as_wanted(service: &ServiceStatus) -> bool {
     }
 }
 
-/// The whole screen: a line about the project, then a row for each service.
-pub fn status(status: &Status, now: Timestamp, look: &Look) -> String {
-    let mut text = headline(status, look);
-    if status.services.is_empty() {
-        return text;
+/// What is not as it should be, in the order in which people should hear of it: nothing happens
+/// there any more, or it does not go well.
+fn trouble(service: &ServiceStatus) -> Option<Trouble> {
+    if is_as_wanted(service) {
+        return None;
     }
-    let mut table = Table::new(&[
-        "SERVICE",
-        "STATE",
-        "SINCE",
-        "PID",
-        "RESTARTS",
-        "GROUPS",
-        "PORTS/SESSION",
-        "REASON",
-    ]);
-    for (name, service) in &status.services {
-        table.row([
-            Cell::styled(name.as_str(), STRONG),
-            Cell::styled(service.state.word(), state_style(service.state)),
-            or_dash(service.since.map(|since| human::ago(since, now))),
-            or_dash(service.pid.map(|pid| pid.to_string())),
-            service.restarts.to_string().into(),
-            or_dash(joined(service.groups.iter())),
-            or_dash(service.session.clone().or(joined(service.ports.iter()))),
-            service.reason.as_deref().unwrap_or_default().into(),
-        ]);
+    match service.state {
+        StateWord::Failed => Some(Trouble::Failed),
+        StateWord::Blocked => Some(Trouble::Blocked),
+        _ if service.is_stuck => Some(Trouble::Stuck),
+        StateWord::Inactive => Some(Trouble::Ended),
+        StateWord::Unhealthy => Some(Trouble::Unhealthy),
+        StateWord::Backoff => Some(Trouble::Backoff),
+        StateWord::Waiting | StateWord::Starting | StateWord::Stopping => Some(Trouble::OnItsWay),
+        StateWord::Ready | StateWord::Completed | StateWord::Skipped => None,
     }
-    text += &table.text(look, "");
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Trouble {
+    Failed,
+    Blocked,
+    Stuck,
+    Ended,
+    Unhealthy,
+    Backoff,
+    OnItsWay,
+}
+
+/// What happens by itself, and when: `next start in 27s`.
+pub fn coming(service: &ServiceStatus, now: Timestamp) -> Option<String> {
+    let left = service.deadline?.duration_since(now);
+    let what = match service.state {
+        StateWord::Backoff => "next start",
+        StateWord::Starting => "gives up",
+        StateWord::Stopping => "next step",
+        _ => return None,
+    };
+    let left = Duration::try_from(left).unwrap_or_default();
+    Some(format!("{what} in {}", human::span(left)))
+}
+
+/// What the screen of `status` is made for.
+#[derive(Clone, Copy)]
+pub struct Screen<'a> {
+    /// When it is made.
+    pub now: Timestamp,
+    /// What it looks like.
+    pub look: Look,
+    /// As many lines it may have; services that are as they should be are left out first.
+    pub most_lines: Option<usize>,
+    /// How `baudbot COMMAND` is typed to mean this project.
+    pub typed: &'a dyn Fn(&str) -> String,
+}
+
+/// The whole screen: a line about the project, a row for each service, what to type next.
+pub fn status(status: &Status, screen: &Screen<'_>) -> String {
+    let mut text = headline(status, &screen.look);
+    let next = next_steps(status, screen);
+    let room = screen
+        .most_lines
+        .map(|lines| lines.saturating_sub(text.lines().count() + next.lines().count()));
+    if !status.services.is_empty() {
+        text += &services(status, screen, room);
+    }
+    text + &next
+}
+
+const HEADINGS: [&str; 11] = [
+    "SERVICE",
+    "STATE",
+    "FOR",
+    "PID",
+    "CPU",
+    "MEMORY",
+    "PROCS",
+    "RESTARTS",
+    "GROUPS",
+    "PORTS/SESSION",
+    "REASON",
+];
+
+/// What a terminal that is too narrow goes without, first to last.
+const DISPENSABLE: [&str; 6] = ["RESTARTS", "PROCS", "CPU", "MEMORY", "PORTS/SESSION", "PID"];
+
+/// A terminal gets the services below the names of their groups, and the reasons below the services
+/// that have one. Anything else gets one row a service with all columns, for `grep` and `awk`.
+fn services(status: &Status, screen: &Screen<'_>, room: Option<usize>) -> String {
+    let look = &screen.look;
+    let Some(width) = look.width.map(usize::from) else {
+        let mut table = Table::new(&HEADINGS);
+        for (name, service) in &status.services {
+            table.row(row(name, service, screen.now));
+        }
+        return table.text(look, "");
+    };
+    let groups = by_group(status);
+    let has_headings = groups.len() > 1 || groups.keys().any(|names| !names.is_empty());
+    let indent = if has_headings { "  " } else { "" };
+    let mut table = Table::new(&HEADINGS[..10]);
+    for (name, service) in groups.values().flatten() {
+        table.row(row(name, service, screen.now).into_iter().take(10));
+    }
+    let rows = table
+        .without("GROUPS")
+        .without_empty_columns()
+        .fitted(width.saturating_sub(indent.len()), &DISPENSABLE)
+        .text(look, indent);
+    let mut rows = rows.lines();
+    let mut blocks = Vec::new();
+    let head = rows.next().unwrap_or_default().to_owned();
+    for (names, members) in &groups {
+        let heading = match (has_headings, names.as_str()) {
+            (false, _) => None,
+            (true, "") => Some(look.paint(FAINT, "in no group")),
+            (true, names) => Some(look.paint(STRONG, names)),
+        };
+        let members: Vec<Block> = members
+            .iter()
+            .zip(rows.by_ref())
+            .map(|((_, service), row)| Block::new(service, row, screen, width))
+            .collect();
+        blocks.push((heading, members));
+    }
+    fitted(head, &blocks, room, look)
+}
+
+/// One service's lines on a terminal.
+struct Block {
+    trouble: Option<Trouble>,
+    lines: Vec<String>,
+}
+
+impl Block {
+    fn new(service: &ServiceStatus, row: &str, screen: &Screen<'_>, width: usize) -> Self {
+        let look = &screen.look;
+        let mut lines = vec![row.to_owned()];
+        let coming = coming(service, screen.now);
+        let said = [service.reason.clone(), coming].into_iter().flatten();
+        let reason = said.collect::<Vec<_>>().join("; ");
+        if !reason.is_empty() {
+            let style = if is_as_wanted(service) {
+                FAINT
+            } else {
+                state_style(service.state)
+            };
+            let wrapped =
+                human::wrapped(&reason, width.saturating_sub(REASON_INDENT.len()).max(20));
+            lines.extend(
+                wrapped
+                    .iter()
+                    .map(|line| format!("{REASON_INDENT}{}", look.paint(style, line))),
+            );
+        }
+        Self {
+            trouble: trouble(service),
+            lines,
+        }
+    }
+}
+
+const REASON_INDENT: &str = "      ";
+
+/// Joins the blocks, as many as there is room for: what is in trouble first of all.
+fn fitted(
+    head: String,
+    groups: &[(Option<String>, Vec<Block>)],
+    room: Option<usize>,
+    look: &Look,
+) -> String {
+    let mut order: Vec<(Option<Trouble>, (usize, usize))> = Vec::new();
+    for (group, (_, blocks)) in groups.iter().enumerate() {
+        for (at, block) in blocks.iter().enumerate() {
+            order.push((block.trouble, (group, at)));
+        }
+    }
+    // In trouble before not in trouble, else in their order.
+    order.sort_by_key(|(trouble, place)| (trouble.is_none(), *trouble, *place));
+    let mut shown = fitting(groups, &order, room.map(|room| room.saturating_sub(1)));
+    if shown.len() < order.len() {
+        // One more line is needed, to say how many are left out.
+        shown = fitting(groups, &order, room.map(|room| room.saturating_sub(2)));
+    }
+    let mut text = head + "\n";
+    for (group, (heading, blocks)) in groups.iter().enumerate() {
+        if let Some(heading) = heading
+            .as_ref()
+            .filter(|_| shown.iter().any(|(of, _)| *of == group))
+        {
+            text += heading;
+            text.push('\n');
+        }
+        for (_, block) in blocks
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| shown.contains(&(group, *at)))
+        {
+            for line in &block.lines {
+                text += line;
+                text.push('\n');
+            }
+        }
+    }
+    let hidden = order.len() - shown.len();
+    if hidden > 0 {
+        text += &look.paint(FAINT, &format!("and {hidden} more"));
+        text.push('\n');
+    }
     text
 }
 
-fn headline(status: &Status, look: &Look) -> String {
+/// Which blocks have room, taken in this order, with the headings of their groups.
+fn fitting(
+    groups: &[(Option<String>, Vec<Block>)],
+    order: &[(Option<Trouble>, (usize, usize))],
+    room: Option<usize>,
+) -> BTreeSet<(usize, usize)> {
+    let mut left = room.unwrap_or(usize::MAX);
+    let mut shown = BTreeSet::new();
+    for (_, (group, at)) in order {
+        let (heading, blocks) = &groups[*group];
+        let is_headed = heading.is_none() || shown.iter().any(|(of, _)| of == group);
+        let lines = blocks[*at].lines.len() + usize::from(!is_headed);
+        if lines > left {
+            break;
+        }
+        left -= lines;
+        shown.insert((*group, *at));
+    }
+    shown
+}
+
+fn row(name: &ServiceName, service: &ServiceStatus, now: Timestamp) -> Vec<Cell> {
+    let usage = service.usage.as_ref();
+    vec![
+        Cell::styled(name.as_str(), STRONG),
+        Cell::styled(service.state.word(), state_style(service.state)),
+        or_dash(service.since.map(|since| human::age(since, now))),
+        or_dash(service.pid.map(|pid| pid.to_string())),
+        or_dash(usage.map(|usage| human::short_span(Duration::from_millis(usage.cpu_ms)))),
+        or_dash(usage.and_then(|usage| usage.memory_bytes).map(human::bytes)),
+        or_dash(usage.map(|usage| usage.processes.to_string())),
+        match service.restarts {
+            0 => Cell::none(),
+            restarts => restarts.to_string().into(),
+        },
+        or_dash(joined(service.groups.iter())),
+        or_dash(service.session.clone().or(joined(service.ports.iter()))),
+        service.reason.as_deref().unwrap_or_default().into(),
+    ]
+}
+
+type Members<'a> = Vec<(&'a ServiceName, &'a ServiceStatus)>;
+
+/// The services by the groups that they are in, in the order of the manifest; those in none last.
+fn by_group(status: &Status) -> IndexMap<String, Members<'_>> {
+    let mut groups: IndexMap<String, Members<'_>> = IndexMap::new();
+    for (name, service) in &status.services {
+        let names: Vec<&str> = service.groups.iter().map(GroupName::as_str).collect();
+        groups
+            .entry(names.join(", "))
+            .or_default()
+            .push((name, service));
+    }
+    if let Some(in_none) = groups.shift_remove("") {
+        groups.insert(String::new(), in_none);
+    }
+    groups
+}
+
+/// `shop: 3 of 4 services up, 1 failed, supervisor 4242`.
+pub fn headline(status: &Status, look: &Look) -> String {
     let project = look.paint(STRONG, status.project.as_str());
     // What is not to run here is neither up nor missing.
-    let wanted = status
+    let wanted: Vec<&ServiceStatus> = status
         .services
         .values()
-        .filter(|one| one.goal == Goal::Up && one.state != StateWord::Skipped);
-    let (mut total, mut well) = (0, 0);
-    for service in wanted {
-        total += 1;
-        well += usize::from(is_as_wanted(service));
+        .filter(|one| one.goal == Goal::Up && one.state != StateWord::Skipped)
+        .collect();
+    let well = wanted.iter().filter(|one| is_as_wanted(one)).count();
+    let Some(supervisor) = &status.supervisor else {
+        return format!("{project}: not running\n");
+    };
+    let mut text = format!(
+        "{project}: {well} of {} up",
+        human::count(wanted.len(), "service")
+    );
+    for (trouble, word, style) in [
+        (Trouble::Failed, "failed", BAD),
+        (Trouble::Blocked, "blocked", BAD),
+        (Trouble::Stuck, "stuck", BAD),
+        (Trouble::Ended, "ended", BAD),
+        (Trouble::Unhealthy, "unhealthy", BAD),
+        (Trouble::Backoff, "in backoff", BUSY),
+        (Trouble::OnItsWay, "on the way", BUSY),
+    ] {
+        let services = status.services.values();
+        let number = services
+            .filter(|one| self::trouble(one) == Some(trouble))
+            .count();
+        if number > 0 {
+            text += &format!(", {}", look.paint(style, &format!("{number} {word}")));
+        }
     }
-    match &status.supervisor {
-        Some(supervisor) => format!(
-            "{project}: {well} of {} up, supervisor {}\n",
-            human::count(total, "service"),
-            supervisor.pid
-        ),
-        None => format!("{project}: not running\n"),
+    // A narrow terminal goes without who supervises.
+    let room = look.width.map_or(usize::MAX, usize::from);
+    let guardian = supervisor
+        .guardian_pid
+        .map(|pid| format!(", guardian {pid}"));
+    for part in [Some(format!(", supervisor {}", supervisor.pid)), guardian] {
+        let part = part.unwrap_or_default();
+        let width = anstream::adapter::strip_str(&text)
+            .to_string()
+            .chars()
+            .count();
+        if width + part.len() <= room {
+            text += &part;
+        }
     }
+    text.push('\n');
+    text
+}
+
+/// What to type about what is not as it should be.
+fn next_steps(status: &Status, screen: &Screen<'_>) -> String {
+    let look = &screen.look;
+    // A program that reads this has what it needs.
+    if look.width.is_none() {
+        return String::new();
+    }
+    if status.supervisor.is_none() {
+        return match status.services.is_empty() {
+            true => String::new(),
+            false => help(&format!("start with `{}`", (screen.typed)("up")), look),
+        };
+    }
+    let mut troubled: Vec<(Trouble, &ServiceName)> = status
+        .services
+        .iter()
+        .filter_map(|(name, service)| Some((trouble(service)?, name)))
+        .collect();
+    troubled.sort_by_key(|(trouble, _)| *trouble);
+    let mut text = String::new();
+    if let Some((_, first)) = troubled.first() {
+        let typed = (screen.typed)(&format!("logs {first}"));
+        text += &help(&format!("`{typed}` shows its last words"), look);
+    }
+    text
 }
 
 fn joined(items: impl Iterator<Item = impl ToString>) -> Option<String> {
@@ -101,8 +403,8 @@ fn or_dash(text: Option<String>) -> Cell {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::control::protocol::{SupervisorStatus, VERSION};
-    use crate::id::{GroupName, ProjectName, ServiceName};
+    use crate::control::protocol::{SupervisorStatus, Usage, VERSION};
+    use crate::id::ProjectName;
 
     pub(crate) fn service(goal: Goal, state: StateWord) -> ServiceStatus {
         serde_json::from_value(serde_json::json!({
@@ -112,9 +414,11 @@ pub(super) mod tests {
         .unwrap()
     }
 
-    #[test]
-    fn a_row_tells_all_that_the_issue_asks_for() {
-        let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+    fn now() -> Timestamp {
+        "2026-03-01T12:00:00Z".parse().unwrap()
+    }
+
+    fn example() -> Status {
         let mut web = service(Goal::Up, StateWord::Ready);
         web.pid = Some(4242);
         web.since = Some("2026-03-01T11:57:00Z".parse().unwrap());
@@ -127,7 +431,17 @@ pub(super) mod tests {
         let mut bridge = service(Goal::Up, StateWord::Failed);
         bridge.session = Some("baudbot-bridge".into());
         bridge.reason = Some("exited with 1; gave up after 10 failures in a row".into());
-        let status = Status {
+        web.usage = Some(Usage {
+            processes: 3,
+            cpu_ms: 200_000,
+            memory_bytes: Some(12_897_485),
+        });
+        let mut api = service(Goal::Up, StateWord::Blocked);
+        api.groups = vec![GroupName::new("core").unwrap()];
+        api.reason = Some(
+            "dependency `bridge` failed: exited with 1; gave up after 10 failures in a row".into(),
+        );
+        Status {
             version: VERSION,
             project: ProjectName::new("demo").unwrap(),
             supervisor: Some(SupervisorStatus {
@@ -136,16 +450,114 @@ pub(super) mod tests {
                 manifest: None,
                 usage: None,
             }),
-            services: [("web", web), ("bridge", bridge)]
+            services: [("web", web), ("bridge", bridge), ("api", api)]
                 .map(|(name, status)| (ServiceName::new(name).unwrap(), status))
                 .into_iter()
                 .collect(),
+        }
+    }
+
+    fn screen(status: &Status, width: Option<u16>, most_lines: Option<usize>) -> String {
+        let look = Look {
+            width,
+            ..Look::PLAIN
         };
-        insta::assert_snapshot!(super::status(&status, now, &Look::PLAIN), @r"
-        demo: 1 of 2 services up, supervisor 99
-        SERVICE  STATE   SINCE   PID   RESTARTS  GROUPS     PORTS/SESSION   REASON
-        web      ready   3m ago  4242  2         core,edge  80,443
-        bridge   failed  -       -     0         -          baudbot-bridge  exited with 1; gave up after 10 failures in a row
+        super::status(
+            status,
+            &Screen {
+                now: now(),
+                look,
+                most_lines,
+                typed: &|command| format!("baudbot {command}"),
+            },
+        )
+    }
+
+    #[test]
+    fn a_pipe_gets_a_row_for_each_service_with_all_that_there_is_to_say() {
+        insta::assert_snapshot!(screen(&example(), None, None), @r"
+        demo: 1 of 3 services up, 1 failed, 1 blocked, supervisor 99
+        SERVICE  STATE    FOR  PID   CPU    MEMORY  PROCS  RESTARTS  GROUPS     PORTS/SESSION   REASON
+        web      ready    3m   4242  3m20s  12.3M   3      2         core,edge  80,443
+        bridge   failed   -    -     -      -       -      -         -          baudbot-bridge  exited with 1; gave up after 10 failures in a row
+        api      blocked  -    -     -      -       -      -         core       -               dependency `bridge` failed: exited with 1; gave up after 10 failures in a row
+        ");
+    }
+
+    #[test]
+    fn a_terminal_gets_groups_reasons_and_what_to_type() {
+        insta::assert_snapshot!(screen(&example(), Some(100), None), @r"
+        demo: 1 of 3 services up, 1 failed, 1 blocked, supervisor 99
+          SERVICE  STATE    FOR  PID   CPU    MEMORY  PROCS  RESTARTS  PORTS/SESSION
+        core, edge
+          web      ready    3m   4242  3m20s  12.3M   3      2         80,443
+        core
+          api      blocked  -    -     -      -       -      -         -
+              dependency `bridge` failed: exited with 1; gave up after 10 failures in a row
+        in no group
+          bridge   failed   -    -     -      -       -      -         baudbot-bridge
+              exited with 1; gave up after 10 failures in a row
+        help: `baudbot logs bridge` shows its last words
+        ");
+    }
+
+    #[test]
+    fn a_narrow_terminal_goes_without_what_matters_least() {
+        insta::assert_snapshot!(screen(&example(), Some(50), None), @r"
+        demo: 1 of 3 services up, 1 failed, 1 blocked
+          SERVICE  STATE    FOR  PID   PORTS/SESSION
+        core, edge
+          web      ready    3m   4242  80,443
+        core
+          api      blocked  -    -     -
+              dependency `bridge` failed: exited with 1;
+              gave up after 10 failures in a row
+        in no group
+          bridge   failed   -    -     baudbot-bridge
+              exited with 1; gave up after 10 failures in
+              a row
+        help: `baudbot logs bridge` shows its last words
+        ");
+    }
+
+    #[test]
+    fn what_is_in_trouble_is_shown_before_what_is_well() {
+        let mut many = example();
+        for number in 0..200 {
+            let name = ServiceName::new(format!("worker-{number}")).unwrap();
+            many.services
+                .insert(name, service(Goal::Up, StateWord::Ready));
+        }
+        let text = screen(&many, Some(80), Some(12));
+        assert!(text.lines().count() <= 12, "{text}");
+        insta::assert_snapshot!(text, @r"
+        demo: 201 of 203 services up, 1 failed, 1 blocked, supervisor 99
+          SERVICE     STATE    FOR  PID   CPU    MEMORY  PROCS  RESTARTS  PORTS/SESSION
+        core
+          api         blocked  -    -     -      -       -      -         -
+              dependency `bridge` failed: exited with 1; gave up after 10 failures in a
+              row
+        in no group
+          bridge      failed   -    -     -      -       -      -         baudbot-bridge
+              exited with 1; gave up after 10 failures in a row
+        and 201 more
+        help: `baudbot logs bridge` shows its last words
+        ");
+    }
+
+    #[test]
+    fn without_a_supervisor_the_way_to_one_is_told() {
+        let mut down = example();
+        down.supervisor = None;
+        down.services = [("web", service(Goal::Down, StateWord::Inactive))]
+            .map(|(name, status)| (ServiceName::new(name).unwrap(), status))
+            .into_iter()
+            .collect();
+        insta::assert_snapshot!(screen(&down, Some(80), None), @r"
+        demo: not running
+        SERVICE  STATE
+        web      inactive
+        help: start with `baudbot up`
         ");
     }
 

@@ -60,8 +60,62 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// The table as text, each line with its newline and `indent` before it.
-    pub fn text(&self, look: &Look, indent: &str) -> String {
+    /// Leaves out the columns that have nothing but dashes below their headings.
+    pub fn without_empty_columns(mut self) -> Self {
+        let columns = self.rows.first().map_or(0, Vec::len);
+        for column in (0..columns).rev() {
+            let is_empty = self.rows.iter().skip(1).all(|row| {
+                row.get(column)
+                    .is_none_or(|cell| matches!(cell.text.as_str(), "" | "-"))
+            });
+            if is_empty {
+                self.remove(column);
+            }
+        }
+        self
+    }
+
+    /// Leaves out the column with this heading.
+    pub fn without(mut self, heading: &str) -> Self {
+        if let Some(column) = self.column(heading) {
+            self.remove(column);
+        }
+        self
+    }
+
+    fn column(&self, heading: &str) -> Option<usize> {
+        self.rows
+            .first()?
+            .iter()
+            .position(|cell| cell.text == heading)
+    }
+
+    /// Leaves out whole columns until the rest is no wider than `width`: the one with this heading
+    /// first that stands first in `dispensable`.
+    pub fn fitted(mut self, width: usize, dispensable: &[&str]) -> Self {
+        for heading in dispensable {
+            if self.width() <= width {
+                break;
+            }
+            self = self.without(heading);
+        }
+        self
+    }
+
+    fn remove(&mut self, column: usize) {
+        for row in &mut self.rows {
+            if column < row.len() {
+                row.remove(column);
+            }
+        }
+    }
+
+    fn width(&self) -> usize {
+        let widths = self.widths();
+        widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1)
+    }
+
+    fn widths(&self) -> Vec<usize> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
             self.rows
@@ -71,7 +125,12 @@ impl Table {
                 .max()
                 .unwrap_or(0)
         };
-        let widths: Vec<usize> = (0..columns).map(width).collect();
+        (0..columns).map(width).collect()
+    }
+
+    /// The table as text, each line with its newline and `indent` before it.
+    pub fn text(&self, look: &Look, indent: &str) -> String {
+        let widths = self.widths();
         let mut text = String::new();
         for row in &self.rows {
             // What ends a row needs no padding.
@@ -109,6 +168,23 @@ mod tests {
             example().text(&Look::PLAIN, "  "),
             "  NAME    STATE   WHY\n  a       ready\n  längst  failed  exited with 1\n"
         );
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out_in_the_order_that_is_given() {
+        let table = || {
+            let mut table = Table::new(&["NAME", "PID", "USER", "STATE"]);
+            table.row(["a".into(), Cell::none(), "root".into(), "ready".into()]);
+            table.without_empty_columns()
+        };
+        let fitted = |width| {
+            table()
+                .fitted(width, &["STATE", "USER"])
+                .text(&Look::PLAIN, "")
+        };
+        assert_eq!(fitted(80), "NAME  USER  STATE\na     root  ready\n");
+        assert_eq!(fitted(16), "NAME  USER\na     root\n");
+        assert_eq!(fitted(3), "NAME\na\n");
     }
 
     #[test]
