@@ -35,7 +35,7 @@ const SUPERVISION: [&str; 11] = [
 ];
 
 /// Of no consequence to what runs.
-const NO_CHANGE: [&str; 3] = ["name", "description", "missing"];
+const NO_CHANGE: [&str; 4] = ["name", "description", "instance", "missing"];
 
 impl Change {
     /// Compares two declarations.
@@ -119,6 +119,7 @@ pub fn take_over(old: &Service, new: &Service, is_ready: bool) -> Service {
         success_exit: new.success_exit.clone(),
         cleanup: new.cleanup.clone(),
         log: new.log,
+        instance: new.instance.clone(),
         ..old.clone()
     }
 }

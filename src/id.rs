@@ -47,8 +47,21 @@ fn check_name(text: &str) -> Result<(), NameError> {
     Ok(())
 }
 
+/// A name, or `template@instance`.
+fn check_service_name(text: &str) -> Result<(), NameError> {
+    let Some((template, instance)) = text.split_once('@') else {
+        return check_name(text);
+    };
+    check_name(template)?;
+    check_name(instance)?;
+    if text.len() > LONGEST_NAME {
+        return Err(NameError::TooLong(text.len()));
+    }
+    Ok(())
+}
+
 macro_rules! name_type {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident, $check:ident) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -61,7 +74,7 @@ macro_rules! name_type {
             /// [`NameError`] says which rule the text breaks.
             pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
                 let text = text.into();
-                check_name(&text)?;
+                $check(&text)?;
                 Ok(Self(text))
             }
 
@@ -126,16 +139,31 @@ macro_rules! name_type {
 }
 
 name_type! {
-    /// The name of a declared service.
-    ServiceName
+    /// The name of a declared service, or of an instance of a template: `template@instance`.
+    ServiceName, check_service_name
 }
 name_type! {
     /// The name of a group of services, written `@name` wherever a service name may stand.
-    GroupName
+    GroupName, check_name
 }
 name_type! {
     /// The name of a project: one manifest's world.
-    ProjectName
+    ProjectName, check_name
+}
+
+impl ServiceName {
+    /// The name of an instance of a template.
+    ///
+    /// # Errors
+    /// [`NameError`], of either part or of the whole.
+    pub fn of_instance(template: &Self, instance: &str) -> Result<Self, NameError> {
+        Self::new(format!("{template}@{instance}"))
+    }
+
+    /// The template and the instance, if it is the name of one.
+    pub fn instance(&self) -> Option<(&str, &str)> {
+        self.0.split_once('@')
+    }
 }
 
 /// One incarnation of a service. Whatever is observed belongs to a run.
@@ -187,6 +215,16 @@ mod tests {
             ServiceName::new("x".repeat(65)),
             Err(NameError::TooLong(65))
         );
+    }
+
+    #[test]
+    fn an_instance_has_two_names_and_only_a_service_may_be_one() {
+        let name = ServiceName::new("dev@repo-42").unwrap();
+        assert_eq!(name.instance(), Some(("dev", "repo-42")));
+        assert!(ServiceName::new("dev@").is_err());
+        assert!(ServiceName::new("@repo").is_err());
+        assert!(ServiceName::new("a@b@c").is_err());
+        assert!(GroupName::new("a@b").is_err());
     }
 
     #[test]

@@ -64,6 +64,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Take a number in the range that the message names.",
     ),
     entry(
+        "manifest::bad_param",
+        "A param of a template has a name, a default or a pattern that does not work.",
+        "Mend what the label shows.",
+    ),
+    entry(
         "manifest::bad_path",
         "A path is empty, or names the home of another user.",
         "Write the path from `/` on, from the manifest's directory on, or with `~/`.",
@@ -157,6 +162,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "manifest::dependency_cycle",
         "Services depend on each other in a circle, so none of them can be first.",
         "Remove one of the edges that are shown.",
+    ),
+    entry(
+        "manifest::depends_on_template",
+        "A service depends on a template, of which `up` starts no instance.",
+        "Declare a service of its own for what others need.",
     ),
     entry(
         "manifest::duplicate_key",
@@ -309,6 +319,16 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Remove it.",
     ),
     entry(
+        "manifest::one_session_for_all",
+        "All instances of a template would have the same tmux session.",
+        "Put `${instance}` into `session`, or leave it out.",
+    ),
+    entry(
+        "manifest::only_of_templates",
+        "A service has a key that only templates have.",
+        "Remove it, or move the service to `templates`.",
+    ),
+    entry(
         "manifest::pgid_on_tmux",
         "A service in a tmux session is to be cleaned up by process group, which does not reach into tmux.",
         "Remove `cleanup`, or choose `tmux-prefix`.",
@@ -342,6 +362,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "manifest::required_variable",
         "A variable that the manifest asks for with `${NAME:?…}` is not set or empty.",
         "Set it in the environment, or in a file of `env_files`.",
+    ),
+    entry(
+        "manifest::required_with_default",
+        "A param is required and has a default all the same.",
+        "Keep one of the two.",
     ),
     entry(
         "manifest::reserved_limit",
@@ -404,6 +429,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Look for a pattern that matches too much.",
     ),
     entry(
+        "manifest::unfit_params",
+        "An instance that runs was given what its template does not take any more.",
+        "Start it again with other params, or stop it.",
+    ),
+    entry(
         "manifest::unknown_alias",
         "An alias names an anchor that does not stand above it.",
         "Write `&name` before `*name`; a text that begins with `*` needs quotes.",
@@ -427,6 +457,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "manifest::unknown_limit",
         "There is no limit of this name.",
         "Use a name of `setrlimit(2)` in lower case, as in `nofile`.",
+    ),
+    entry(
+        "manifest::unknown_param",
+        "A text asks for a param that its template does not declare.",
+        "Declare it in `params`, or mend the name.",
     ),
     entry(
         "manifest::unknown_tag",

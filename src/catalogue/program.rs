@@ -49,6 +49,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Make room where it goes, or mend the rights of the file.",
     ),
     entry(
+        "cli::param_without_instance",
+        "`--param` was given without the one instance of a template that it is for.",
+        "Name one: `baudbot start TEMPLATE@NAME --param NAME=VALUE`.",
+    ),
+    entry(
         "cli::selftest",
         "The self-test could not be carried out, or could not clear away everything of its own.",
         "The message says what failed; `baudbot doctor` looks at what this host can do. A process that does not end is named.",
@@ -64,6 +69,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "The message says what and why; `baudbot doctor` looks at what this host can do.",
     ),
     entry(
+        "cli::unfit_params",
+        "What an instance was given is not what its template takes.",
+        "Give what the message asks for, with `--param NAME=VALUE`.",
+    ),
+    entry(
         "cli::unknown_code",
         "No error has this code.",
         "`baudbot explain --all` lists all codes.",
@@ -72,6 +82,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "cli::unknown_name",
         "No service or group has this name.",
         "`baudbot status` lists the names.",
+    ),
+    entry(
+        "cli::unknown_template",
+        "The manifest has no template of this name.",
+        "Use one that it declares in `templates`.",
     ),
     entry(
         "cli::unreadable_manifest",

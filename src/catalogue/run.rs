@@ -39,6 +39,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "End them as their user or as root; one in state D waits for a device or a file server.",
     ),
     entry(
+        "run::too_many_instances",
+        "A template has as many instances as it may have.",
+        "Stop one, or raise `max_instances`.",
+    ),
+    entry(
         "run::unknown_name",
         "No service or group has this name.",
         "`baudbot status` lists the names.",

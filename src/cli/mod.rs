@@ -15,6 +15,7 @@ mod follow;
 mod foreground;
 mod graph;
 mod init;
+mod instances;
 mod logs;
 mod moment;
 mod plan;

@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{Call, Failure};
+use super::{Call, Failure, instances};
 use crate::code;
 use crate::exit::ExitCode;
 use crate::id::ProjectName;
-use crate::manifest::model::Manifest;
+use crate::manifest::model::{Instance, Manifest};
 use crate::manifest::source::Sources;
 use crate::manifest::{self, Context, Directories, Loaded};
 use crate::render;
@@ -32,7 +32,15 @@ pub(super) fn manifest_file(call: &Call) -> Result<PathBuf, Failure> {
 
 /// Reads the manifest in the circumstances of this call, whatever may be wrong with it.
 pub(super) fn load(call: &Call) -> Result<(PathBuf, Loaded), Failure> {
+    load_with(call, &[])
+}
+
+/// As [`load`], with instances that are asked for.
+fn load_with(call: &Call, wanted: &[Instance]) -> Result<(PathBuf, Loaded), Failure> {
     let file = manifest_file(call)?;
+    let known =
+        manifest::project_name(&file).map_or_else(|_| Vec::new(), |name| instances::known(&name));
+    let instances = instances::with(known, wanted);
     let directories = |name: &ProjectName| match Project::locate(name) {
         Ok(project) => Directories {
             state: project.state_dir().to_owned(),
@@ -48,6 +56,7 @@ pub(super) fn load(call: &Call) -> Result<(PathBuf, Loaded), Failure> {
         environment: environment(),
         is_root: nix::unistd::geteuid().is_root(),
         directories: &directories,
+        instances: &instances,
         find_user: &|name| {
             let found = Account::find(name).ok().flatten()?;
             let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
@@ -76,12 +85,24 @@ pub(super) fn environment() -> BTreeMap<String, String> {
 
 /// The manifest, if it is without errors; otherwise they are shown. Warnings are shown in any case.
 pub(super) fn manifest(call: &Call) -> Result<Manifest, Failure> {
-    Ok(manifest_and_sources(call)?.0)
+    manifest_with(call, &[])
+}
+
+/// As [`manifest`], with instances that are asked for.
+pub(super) fn manifest_with(call: &Call, wanted: &[Instance]) -> Result<Manifest, Failure> {
+    Ok(resolved(call, wanted)?.0)
 }
 
 /// As [`manifest`], with the texts that it was made from.
 pub(super) fn manifest_and_sources(call: &Call) -> Result<(Manifest, Sources), Failure> {
-    let (file, loaded) = load(call)?;
+    resolved(call, &[])
+}
+
+fn resolved(call: &Call, wanted: &[Instance]) -> Result<(Manifest, Sources), Failure> {
+    let (file, loaded) = load_with(call, wanted)?;
+    if let Some(manifest) = &loaded.manifest {
+        instances::check(manifest, wanted)?;
+    }
     call.note(&render::diagnostics::diagnostics(&loaded, &call.err));
     let manifest = loaded.manifest.ok_or(Failure::Told(ExitCode::Manifest))?;
     match explicit_name(call)? {

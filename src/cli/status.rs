@@ -200,6 +200,7 @@ fn with_declared(mut status: Status, manifest: &Manifest) -> Status {
 
 fn inactive(service: &Service) -> ServiceStatus {
     ServiceStatus {
+        instance: service.instance.clone().map(Box::new),
         kind: service.kind.word().into(),
         description: service.description.clone(),
         goal: Goal::Down,

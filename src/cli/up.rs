@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::follow::{Ended, Following, follow};
-use super::{Call, Failure, project, session};
+use super::{Call, Failure, instances, project, session};
 use crate::code;
 use crate::control::protocol::{OrderReply, OrderRequest, VERSION};
 use crate::exit::ExitCode;
 use crate::id::ServiceName;
 use crate::log_reader::{Line, Merged, Start};
 use crate::machine::StateWord;
+use crate::manifest::model::Instance;
 use crate::plan::{Order, Selector};
 use crate::render::{outcome, plan};
 use crate::store::Project;
@@ -42,6 +43,9 @@ pub(super) struct StartArguments {
     /// Which services. What they need comes along
     #[arg(value_name = "NAME|@GROUP", required = true)]
     selection: Vec<Selector>,
+    /// What an instance of a template (`TEMPLATE@NAME`) is given
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = instances::parse_param)]
+    params: Vec<(String, String)>,
     #[command(flatten)]
     waiting: Waiting,
 }
@@ -71,17 +75,32 @@ pub(super) async fn run(call: &Call, arguments: Arguments) -> Result<ExitCode, F
         return super::plan::show(call, Order::Up, arguments.selection, false).await;
     }
     if arguments.foreground {
-        let (project, request) = request(call, Order::Up, arguments.selection)?;
+        let (project, request) = request(call, Order::Up, arguments.selection, &[])?;
         return super::foreground::run(call, project, &request).await;
     }
     if arguments.watch {
         return super::watch::run(call, arguments.selection).await;
     }
-    bring_up(call, Order::Up, arguments.selection, &arguments.waiting).await
+    bring_up(
+        call,
+        Order::Up,
+        arguments.selection,
+        &[],
+        &arguments.waiting,
+    )
+    .await
 }
 
 pub(super) async fn start(call: &Call, arguments: StartArguments) -> Result<ExitCode, Failure> {
-    bring_up(call, Order::Up, arguments.selection, &arguments.waiting).await
+    let wanted = instances::wanted(&arguments.selection, &arguments.params)?;
+    bring_up(
+        call,
+        Order::Up,
+        arguments.selection,
+        &wanted,
+        &arguments.waiting,
+    )
+    .await
 }
 
 pub(super) async fn restart(call: &Call, arguments: RestartArguments) -> Result<ExitCode, Failure> {
@@ -89,6 +108,7 @@ pub(super) async fn restart(call: &Call, arguments: RestartArguments) -> Result<
         call,
         Order::Restart,
         arguments.selection,
+        &[],
         &arguments.waiting,
     )
     .await
@@ -99,8 +119,9 @@ fn request(
     call: &Call,
     order: Order,
     selection: Vec<Selector>,
+    wanted: &[Instance],
 ) -> Result<(Project, OrderRequest), Failure> {
-    let manifest = project::manifest(call)?;
+    let manifest = project::manifest_with(call, wanted)?;
     let project = Project::locate(&manifest.project)?;
     let request = OrderRequest {
         version: VERSION,
@@ -118,10 +139,11 @@ pub(super) async fn bring_up(
     call: &Call,
     order: Order,
     selection: Vec<Selector>,
+    wanted: &[Instance],
     waiting: &Waiting,
 ) -> Result<ExitCode, Failure> {
     let begun = Instant::now();
-    let (project, request) = request(call, order, selection)?;
+    let (project, request) = request(call, order, selection, wanted)?;
     let lacking = lacking(&request);
     let (reply, notices) = session::order(call, &project, &request).await?;
     call.note(&plan::changes(&reply.plan, &call.err));

@@ -42,7 +42,7 @@ pub(super) async fn run(call: &Call, selection: Vec<Selector>) -> Result<ExitCod
     let mut edits = Edits::of(&watched)?;
     let waiting = Waiting::default();
     let mut interrupted = interrupts()?;
-    let mut last = bring_up(call, Order::Up, selection.clone(), &waiting).await?;
+    let mut last = bring_up(call, Order::Up, selection.clone(), &[], &waiting).await?;
     let place = project::locate(call)?;
     // Whoever interrupts `up` was told what goes on.
     while last != ExitCode::Interrupted {
@@ -72,7 +72,7 @@ pub(super) async fn run(call: &Call, selection: Vec<Selector>) -> Result<ExitCod
         watched.files.extend(loaded.from.files);
         watched.directories.extend(loaded.from.directories);
         edits = Edits::of(&watched)?;
-        last = match bring_up(call, Order::Up, selection.clone(), &waiting).await {
+        last = match bring_up(call, Order::Up, selection.clone(), &[], &waiting).await {
             Ok(exit) => exit,
             Err(failure) => {
                 let exit = failure.tell(call);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::code;
 use crate::id::{GroupName, ProjectName, RunId, ServiceName};
 use crate::machine::{Goal, StateWord, Survivor};
-use crate::manifest::model::Manifest;
+use crate::manifest::model::{Instance, Manifest};
 use crate::plan::{Order, Plan, Selector};
 
 /// The version of every shape in this module.
@@ -86,6 +86,10 @@ pub struct ServiceStatus {
     pub restarts: u32,
     /// The live run.
     pub run: Option<RunId>,
+    /// Which instance of which template it is, and what it was given; `null` for a service.
+    #[serde(default)]
+    #[schemars(schema_with = "instance_or_null")]
+    pub instance: Option<Box<Instance>>,
     /// The groups that it belongs to.
     pub groups: Vec<GroupName>,
     /// The ports that it owns.
@@ -134,6 +138,15 @@ pub enum Question {
 /// The schema of a moment.
 fn moment(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({ "type": "string", "format": "date-time" })
+}
+
+/// The schema of an instance.
+fn instance_or_null(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": ["object", "null"], "properties": {
+        "template": { "type": "string" },
+        "name": { "type": "string" },
+        "params": { "type": "object", "additionalProperties": { "type": "string" } }
+    } })
 }
 
 /// The schema of a moment: RFC 3339, as jiff writes it.

@@ -121,6 +121,10 @@ impl Project {
             let Some(index) = self.nodes.get_index_of(name) else {
                 continue;
             };
+            if step.action == Action::Stop && self.nodes[index].declaration.instance.is_some() {
+                // It was declared by the order that started it.
+                self.nodes[index].is_declared = false;
+            }
             // Without a manifest, what is held is what there is.
             let service = || match declared {
                 Some(service) => Arc::new(service.clone()),

@@ -7,6 +7,7 @@
 //! | `${NAME:+word}` `${NAME+word}` | the word when it is set (with `:` and not empty), else nothing |
 //! | `${NAME:?word}` `${NAME?word}` | the variable; a mistake with this message when it is unset (empty) |
 //! | `${baudbot.project}` … | what baudbot itself knows |
+//! | `${instance}` `${param.NAME}` | what an instance of a template is called, and was given |
 //! | `$$` | `$` |
 //!
 //! Words may hold `${…}` again and are looked at only when they are used. A `$` before anything else
@@ -27,19 +28,28 @@ pub(crate) struct Scope<'a> {
     /// The variables behind them.
     pub(crate) fallback: &'a BTreeMap<String, String>,
     /// What stands behind `baudbot.`.
-    pub(crate) facts: &'a BTreeMap<&'static str, String>,
+    pub(crate) facts: &'a BTreeMap<String, String>,
     /// Whether a service of this name is declared: `${db.url}` is then meant as its export.
     pub(crate) is_service: &'a dyn Fn(&str) -> bool,
 }
 
 impl Scope<'_> {
     fn variable(&self, name: &str) -> Option<&str> {
-        self.variables
-            .get(name)
+        let given = self.facts.get(name).filter(|_| is_given(name));
+        given
+            .or_else(|| self.variables.get(name))
             .or_else(|| self.fallback.get(name))
             .map(String::as_str)
     }
 }
+
+/// Whether a name is that of what an instance is given.
+fn is_given(name: &str) -> bool {
+    name == "instance" || name.starts_with(PARAM)
+}
+
+/// What the names of params begin with.
+pub(crate) const PARAM: &str = "param.";
 
 /// What is wrong with a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,9 +151,14 @@ impl Expansion<'_> {
         if let Some(dotted) = self.dotted(inner, &range) {
             return dotted;
         }
-        let name_length = inner
+        let prefix = if inner.starts_with(PARAM) {
+            PARAM.len()
+        } else {
+            0
+        };
+        let name_length = inner[prefix..]
             .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-            .unwrap_or(inner.len());
+            .map_or(inner.len(), |length| prefix + length);
         let (name, rest) = inner.split_at(name_length);
         let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
         let (counts_empty, operator) = match rest.strip_prefix(':') {
@@ -190,6 +205,9 @@ impl Expansion<'_> {
                     String::new()
                 }
             });
+        }
+        if inner.starts_with(PARAM) {
+            return None;
         }
         let (owner, export) = inner.rsplit_once('.')?;
         let is_word = |text: &str| {
@@ -251,7 +269,7 @@ mod tests {
     fn run(text: &str) -> Result<String, Vec<Kind>> {
         let variables = map(&[("A", "a"), ("EMPTY", ""), ("HOME", "/service")]);
         let fallback = map(&[("HOME", "/ordering"), ("B", "b")]);
-        let facts = BTreeMap::from([("project", "shop".to_owned())]);
+        let facts = map(&[("project", "shop")]);
         let scope = Scope {
             variables: &variables,
             fallback: &fallback,

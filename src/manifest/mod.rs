@@ -45,6 +45,8 @@ pub struct Context<'a> {
     pub is_root: bool,
     /// Where a project of this name keeps its things.
     pub directories: &'a dyn Fn(&ProjectName) -> Directories,
+    /// The instances of templates that there are, and those that are asked for.
+    pub instances: &'a [model::Instance],
     /// The user of a name or number, where this host knows one.
     pub find_user: &'a dyn Fn(&str) -> Option<User>,
     /// Whether a program can be found: its name or path, the value of PATH, and the directory that

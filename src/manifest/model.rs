@@ -27,8 +27,42 @@ pub struct Manifest {
     pub tmux: TmuxServer,
     /// The groups, in the order of the manifest.
     pub groups: IndexMap<GroupName, Group>,
-    /// The services, in the order of the manifest.
+    /// The services, in the order of the manifest, and the instances that there are.
     pub services: IndexMap<ServiceName, Service>,
+    /// What instances can be made of.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub templates: IndexMap<ServiceName, Template>,
+}
+
+/// What a template says beside what each instance becomes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Template {
+    /// What may or must be given when an instance is started.
+    pub params: IndexMap<String, Param>,
+    /// How many instances there may be at a time; `None`: any number.
+    pub max_instances: Option<u32>,
+}
+
+/// Something that an instance is given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Param {
+    /// Whether it must be given.
+    pub required: bool,
+    /// What it is otherwise; `None`: nothing.
+    pub default: Option<String>,
+    /// The regular expression that the whole value matches.
+    pub pattern: Option<String>,
+}
+
+/// Which instance of which template a service is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// The template.
+    pub template: ServiceName,
+    /// Its own name, `${instance}`.
+    pub name: String,
+    /// What it was given: `${param.NAME}`.
+    pub params: BTreeMap<String, String>,
 }
 
 impl Manifest {
@@ -117,6 +151,9 @@ pub struct Service {
     pub cleanup: Cleanup,
     /// The bounds of its log.
     pub log: Log,
+    /// Which instance of a template it is, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<Instance>,
     /// What of the things that it names was missing when the manifest was resolved (a variable, an
     /// env file), in words without values. While something is, it cannot be started.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -74,6 +74,14 @@ pub(crate) struct Manifest {
         "propertyNames" = {"pattern": NAME, "maxLength": LONGEST_NAME}
     ))]
     pub(crate) services: Field<Table<Service>>,
+    /// Services that `up` does not start. Each is started by hand, under a name of its own and any
+    /// number of times: `baudbot start dev@repo-42 --param worktree=/srv/repo`. `${instance}` is that
+    /// name, `${param.worktree}` what was given.
+    #[schemars(extend(
+        "default" = {}, "examples" = [{"dev": {"command": ["./agent", "${param.worktree}"], "params": {"worktree": {}}, "max_instances": 4}}],
+        "propertyNames" = {"pattern": NAME, "maxLength": LONGEST_NAME}
+    ))]
+    pub(crate) templates: Field<Table<Service>>,
 }
 
 /// The pattern of names of projects, services and groups.
@@ -85,7 +93,7 @@ pub(crate) const VARIABLE: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
 /// The pattern of what an environment takes over.
 pub(crate) const INHERIT: &str = r"^[A-Za-z_][A-Za-z0-9_]*\*?\??$";
 /// The pattern of names of tmux sessions. tmux itself would turn `.` and `:` into `_`.
-pub(crate) const SESSION: &str = "^[A-Za-z0-9_][A-Za-z0-9_-]*$";
+pub(crate) const SESSION: &str = r"^([A-Za-z0-9_][A-Za-z0-9_-]*|.*\$\{.*)$";
 /// The pattern of the beginnings of such names; a prefix may be empty where it only names.
 pub(crate) const SESSION_PREFIX: &str = "^([A-Za-z0-9_][A-Za-z0-9_-]*)?$";
 
@@ -276,13 +284,39 @@ pub(crate) struct Service {
     /// service, `pgid` for others, unless its group says otherwise.
     #[schemars(extend("examples" = ["pgid", {"strategy": "tmux-prefix", "prefix": "shop-web"}]))]
     pub(crate) cleanup: Field<Cleanup>,
-    /// The name of its tmux session; only of a `tmux` service. Default: `tmux.prefix` and the
+    /// The name of its tmux session; only of a `tmux` service. In a template it may use `${instance}`
+    /// and `${param.NAME}`. Default: `tmux.prefix` and the
     /// service's name.
     #[schemars(regex(pattern = SESSION), extend("examples" = ["shop-console"]))]
     pub(crate) session: Field<String>,
     /// The bounds of its log.
     #[schemars(extend("default" = {"max_size": "10MiB", "keep": 5}, "examples" = [{"max_size": "1MiB"}]))]
     pub(crate) log: Field<Log>,
+    /// Of a template: what may or must be given when an instance is started. Default: nothing.
+    #[schemars(extend("examples" = [{"worktree": {"pattern": "/.+"}, "branch": {"default": "main"}}], "propertyNames" = {"pattern": VARIABLE}))]
+    pub(crate) params: Field<Table<Param>>,
+    /// Of a template: how many instances there may be at a time. Default: any number.
+    #[schemars(range(min = 1), extend("examples" = [4]))]
+    pub(crate) max_instances: Field<u32>,
+}
+
+/// Something that an instance of a template is given.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(inline)]
+pub(crate) struct Param {
+    /// What people read about it. Default: none.
+    #[schemars(extend("examples" = ["where the work is checked out"]))]
+    pub(crate) description: Field<String>,
+    /// Whether it must be given. Default: true, unless it has a default.
+    #[schemars(extend("examples" = [false]))]
+    pub(crate) required: Field<bool>,
+    /// What it is when it is not given. Default: nothing, where it is not required.
+    #[schemars(extend("examples" = ["main"]))]
+    pub(crate) default: Field<Variable>,
+    /// The regular expression that the whole value must match. Default: anything.
+    #[schemars(extend("examples" = ["[a-z0-9-]+"]))]
+    pub(crate) pattern: Field<String>,
 }
 
 /// The names of the limits that can be set.

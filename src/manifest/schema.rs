@@ -20,6 +20,7 @@ pub fn schema() -> Value {
         .into_root_schema_for::<raw::Manifest>();
     let mut generated = generated.to_value();
     polish(&mut generated);
+    leave_out_of_services(&mut generated);
     let mut schema = Map::from_iter([
         ("$schema".to_owned(), generated["$schema"].clone()),
         ("title".to_owned(), json!("baudbot manifest, version 1")),
@@ -43,6 +44,15 @@ pub fn document(text: &str) -> Option<Value> {
     let file = Sources::default().add("", "");
     let node = yaml::parse(text, file, &mut diagnostics)?;
     diagnostics.is_empty().then(|| Value::from(&*node))
+}
+
+/// A template is written like a service and has more keys.
+fn leave_out_of_services(schema: &mut Value) {
+    let service = &mut schema["properties"]["services"]["additionalProperties"];
+    if let Some(keys) = service["properties"].as_object_mut() {
+        keys.shift_remove("params");
+        keys.shift_remove("max_instances");
+    }
 }
 
 /// Shapes a schema and all schemas in it for language servers.

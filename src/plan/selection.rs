@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::id::ServiceName;
-use crate::manifest::model::Manifest;
+use crate::machine::Goal;
+use crate::manifest::model::{Manifest, Service};
 use crate::plan::{Observed, Order, Selector, UnknownSelector};
 
 /// The services that the selection names. For `Down` they may be held, declared or both.
@@ -19,7 +20,11 @@ pub(super) fn select(
         return Ok(held().cloned().collect());
     }
     if selection.is_empty() {
-        return Ok(manifest.services.keys().cloned().collect());
+        let services = manifest.services.values();
+        return Ok(services
+            .filter(|service| is_of_an_order_for_many(service, observed))
+            .map(|service| service.name.clone())
+            .collect());
     }
     let mut selected = BTreeSet::new();
     let mut unknown: Vec<UnknownSelector> = Vec::new();
@@ -33,6 +38,9 @@ pub(super) fn select(
                 .collect(),
             Selector::Group(group) => manifest
                 .members(group)
+                .filter(|name| {
+                    is_about_held || is_of_an_order_for_many(&manifest.services[*name], observed)
+                })
                 .chain(
                     held().filter(|name| observed.services[*name].service.groups.contains(group)),
                 )
@@ -63,6 +71,15 @@ pub(super) fn select(
     } else {
         Err(unknown)
     }
+}
+
+/// An instance of a template is started by its name only; what runs of them follows the manifest.
+fn is_of_an_order_for_many(service: &Service, observed: &Observed) -> bool {
+    service.instance.is_none()
+        || observed
+            .services
+            .get(&service.name)
+            .is_some_and(|held| held.goal == Goal::Up && !held.state.is_down())
 }
 
 /// The nearest of `candidates`, if it is near enough to be what was meant.

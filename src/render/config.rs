@@ -47,9 +47,11 @@ pub fn value(manifest: &Manifest, shown: Shown<'_>) -> Value {
             .collect();
         whole.insert("groups".into(), groups.into());
     }
+    // Instances are of the supervisor; a manifest declares templates.
     let services: Map<String, Value> = manifest
         .services
         .iter()
+        .filter(|(_, one)| one.instance.is_none())
         .map(|(name, one)| (name.to_string(), shown.service(one)))
         .collect();
     whole.insert("services".into(), services.into());

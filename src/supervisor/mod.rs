@@ -18,6 +18,7 @@ mod foreground;
 mod history;
 mod hooks;
 mod input;
+mod instances;
 mod log_writer;
 mod orders;
 mod output;
@@ -346,6 +347,7 @@ impl Supervisor {
     }
 
     fn announce(&mut self, service: ServiceName) {
+        self.retire_if_over(&service);
         let status = self.service_status(&service);
         self.publish(News::Service {
             name: service,

@@ -13,7 +13,7 @@ use crate::exit::ExitCode;
 use crate::graph::Graph;
 use crate::machine::StateWord;
 use crate::manifest::model::{Manifest, TmuxServer};
-use crate::plan::{Order, Plan, Selector, UnknownSelector, plan};
+use crate::plan::{Action, Order, Plan, Selector, UnknownSelector, plan};
 use crate::record::Line;
 
 type Answer = oneshot::Sender<Result<OrderReply, Refusal>>;
@@ -113,6 +113,7 @@ impl Supervisor {
 
     /// Takes an order. A refused one changes nothing.
     pub(super) fn order(&mut self, request: &OrderRequest, by: By) -> Result<OrderReply, Refusal> {
+        let request = &self.with_instances(request);
         if request.version != VERSION {
             return Err(refusal(
                 code!("control::bad_version"),
@@ -161,6 +162,7 @@ impl Supervisor {
         };
         if let Some(manifest) = given {
             self.check_same_manifest(manifest)?;
+            self.check_instances(manifest, &request.selection)?;
         }
         let nothing = empty_manifest(self.project.name());
         let manifest = given.or(self.manifest.as_ref()).unwrap_or(&nothing);
@@ -232,6 +234,12 @@ impl Supervisor {
                 })?;
             self.manifest = Some(manifest.clone());
         }
+        let stopped = plan.waves.iter().flatten();
+        let stopped: Vec<_> = stopped
+            .filter(|step| step.action == Action::Stop)
+            .map(|step| step.service.clone())
+            .collect();
+        self.retire(&stopped);
         self.had_order = true;
         self.note_order(request, plan, by);
         let now = self.clock.now();
@@ -270,10 +278,16 @@ fn empty_manifest(project: &crate::id::ProjectName) -> Manifest {
         tmux: TmuxServer::Private,
         groups: indexmap::IndexMap::new(),
         services: indexmap::IndexMap::new(),
+        templates: indexmap::IndexMap::new(),
     }
 }
 
-fn refusal(code: Code, message: String, help: Option<String>, exit: ExitCode) -> Refusal {
+pub(super) fn refusal(
+    code: Code,
+    message: String,
+    help: Option<String>,
+    exit: ExitCode,
+) -> Refusal {
     Refusal {
         code: code.to_string(),
         message,

@@ -60,6 +60,7 @@ impl Supervisor {
             is_stuck: view.is_stuck,
             restarts: view.restarts,
             run: view.run,
+            instance: service.instance.clone().map(Box::new),
             groups: service.groups.clone(),
             ports: service.ports.iter().map(|port| port.number).collect(),
             session: service.session().map(str::to_owned),

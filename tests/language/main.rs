@@ -7,6 +7,7 @@ mod identity;
 mod preflight;
 #[path = "../scene/mod.rs"]
 mod scene;
+mod templates;
 mod when;
 
 /// A service that ends well on TERM.

@@ -47,6 +47,7 @@ pub(crate) fn load_with(
         environment,
         is_root,
         directories: &directories,
+        instances: &[],
         find_user: &|name| {
             ["someone", "agent"]
                 .contains(&name)

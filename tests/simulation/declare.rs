@@ -60,6 +60,7 @@ pub(crate) fn process(text: &str) -> Service {
             max_size: 10 << 20,
             keep: 5,
         },
+        instance: None,
         missing: Vec::new(),
     }
 }
@@ -140,5 +141,6 @@ pub(crate) fn manifest(services: impl IntoIterator<Item = Service>) -> Manifest 
         tmux: TmuxServer::Private,
         groups,
         services,
+        templates: IndexMap::new(),
     }
 }

@@ -179,10 +179,9 @@ pub(super) fn prefix_takes_foreign_sessions(world: &World<'_>) -> Vec<Diagnostic
         else {
             continue;
         };
-        let members = world.members(group.name.as_str());
         let owner = format!("group `{}`", group.name);
         diagnostics.extend(foreign(world, prefix, &owner, |other| {
-            members.contains(other)
+            world.is_member(other, group.name.as_str())
         }));
     }
     diagnostics

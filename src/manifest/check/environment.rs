@@ -33,7 +33,7 @@ pub(super) struct Resolved {
     pub(super) environment: Environment,
     /// The variables that the service will have, env files as they are now included.
     pub(super) variables: BTreeMap<String, String>,
-    pub(super) facts: BTreeMap<&'static str, String>,
+    pub(super) facts: BTreeMap<String, String>,
     /// The user that it runs as, where that is said and known.
     pub(super) user: Option<User>,
 }
@@ -160,7 +160,7 @@ fn texts<'a>(
     world: &'a World<'_>,
     is_service: &'a dyn Fn(&str) -> bool,
     variables: &'a BTreeMap<String, String>,
-    facts: &'a BTreeMap<&'static str, String>,
+    facts: &'a BTreeMap<String, String>,
     home: Option<&'a str>,
     document: &'a Document,
 ) -> Texts<'a> {

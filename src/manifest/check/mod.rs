@@ -17,6 +17,7 @@ mod ready;
 mod references;
 mod service;
 mod tasks;
+mod templates;
 mod text;
 mod tmux;
 mod user;
@@ -37,7 +38,7 @@ use crate::id::{ProjectName, ServiceName};
 
 pub(crate) use names::{bad_name, default_project};
 pub(crate) use text::Texts;
-use world::World;
+use world::{Origin, World};
 
 /// One file, read.
 pub(crate) struct Document {
@@ -100,6 +101,9 @@ const RULES: &[Rule] = &[
     cleanup::process_group_of_a_session,
     tmux::two_services_with_one_session,
     tmux::session_of_another_type,
+    templates::needed,
+    templates::one_session_for_all,
+    templates::only_of_templates,
     tasks::always_restarted,
     tasks::with_readiness,
     tasks::with_a_hook_for_readiness,
@@ -123,6 +127,7 @@ pub(crate) fn check(
         tmux: world.tmux_server.clone(),
         groups: world.model_groups(diagnostics),
         services,
+        templates: world.templates.clone(),
     }
 }
 
@@ -155,6 +160,9 @@ fn services(
             break;
         }
         let service = service::resolve(world, declared, diagnostics);
+        if matches!(declared.origin, Origin::Template(_)) {
+            continue;
+        }
         // A short manifest can say a long thing of many services: `defaults` multiply.
         size += serde_json::to_vec(&service).map_or(0, |text| text.len());
         if size > LARGEST_MANIFEST {

@@ -93,7 +93,8 @@ pub(super) fn no_services(world: &World<'_>) -> Vec<Diagnostic> {
         .input
         .documents
         .iter()
-        .any(|document| match &document.raw.services {
+        .flat_map(|document| [&document.raw.services, &document.raw.templates])
+        .any(|services| match services {
             Field::Absent => false,
             Field::Unfit(_) => true,
             Field::Written(services) => !services.value.0.is_empty(),

@@ -6,8 +6,8 @@ use indexmap::IndexMap;
 
 use super::environment;
 use super::text::Texts;
-use super::world::{Declared, World, kind_of, memberships};
-use super::{Document, cleanup, limits, ports, user, when};
+use super::world::{Declared, Origin, World, kind_of, memberships};
+use super::{Document, cleanup, limits, ports, templates, user, when};
 use crate::id::ServiceName;
 use crate::manifest::User;
 use crate::manifest::diagnostic::{Diagnostic, Severity};
@@ -30,6 +30,16 @@ pub(super) fn resolve(
 ) -> Service {
     let mut found = Vec::new();
     let mut service = resolved(world, declared, &mut found);
+    match &declared.origin {
+        Origin::Service => {}
+        Origin::Template(_) => {
+            found.retain(|one| !templates::is_of_placeholders(one, world.input.sources));
+        }
+        Origin::Instance(instance) => {
+            service.instance = Some(instance.clone());
+            found.extend(templates::unfit_params(world, declared));
+        }
+    }
     let is_skipped = service.is_skipped();
     found.retain(|one| !(is_skipped && when::is_circumstance(one)));
     for one in &mut found {
@@ -133,6 +143,7 @@ fn resolved(
         log: log(raw, &defaults, &mut values),
         env: resolved.environment.clone(),
         kind,
+        instance: None,
         missing: Vec::new(),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::manifest::diagnostic::Diagnostic;
-use crate::manifest::expand::{self, Kind, Mistake, Scope};
+use crate::manifest::expand::{self, Kind, Mistake, PARAM, Scope};
 use crate::manifest::similar::list;
 use crate::manifest::source::{Sources, Span};
 
@@ -16,7 +16,7 @@ pub(crate) struct Texts<'a> {
     pub(crate) variables: &'a BTreeMap<String, String>,
     /// The environment of the ordering command.
     pub(crate) fallback: &'a BTreeMap<String, String>,
-    pub(crate) facts: &'a BTreeMap<&'static str, String>,
+    pub(crate) facts: &'a BTreeMap<String, String>,
     /// What `~` stands for; `None`: the home of the ordering user.
     pub(crate) home: Option<&'a str>,
     /// Where relative paths start from.
@@ -137,6 +137,21 @@ impl Texts<'_> {
     fn diagnostic(&self, mistake: &Mistake, text: &str, span: Span, what: &str) -> Diagnostic {
         let reference = &text[mistake.range.clone()];
         match &mistake.kind {
+            Kind::Unset(name) | Kind::Required(name, _) if name.starts_with(PARAM) => {
+                let known = self.facts.keys().filter(|name| name.starts_with(PARAM));
+                let known: Vec<&str> = known.map(String::as_str).collect();
+                let help = match crate::manifest::similar::nearest(name, known.iter().copied()) {
+                    Some(near) => format!("a param with a similar name exists: `${{{near}}}`"),
+                    None if known.is_empty() => "a template declares what it is given in `params`".to_owned(),
+                    None => format!("declared are {}", list(&known)),
+                };
+                Diagnostic::error(
+                    "unknown_param",
+                    format!("{what} asks for `{reference}`, which is not declared"),
+                )
+                .label(span, "no such param")
+                .help(help)
+            }
             Kind::Unset(name) => Diagnostic::error(
                 "unset_variable",
                 format!("{what} needs the variable `{name}`, which is not set"),

@@ -24,6 +24,7 @@ const CIRCUMSTANCES: &[&str] = &[
     "unreadable_env_file",
     "unknown_user",
     "needs_root",
+    "unfit_params",
 ];
 
 /// Whether this lies in the circumstances.

@@ -22,7 +22,10 @@ pub(crate) struct World<'a> {
     pub(super) directories: Directories,
     pub(super) tmux_server: TmuxServer,
     pub(super) groups: IndexMap<GroupName, Declared<'a, GroupName, raw::Group>>,
+    /// With the samples of the templates, under the names of these, and their instances.
     pub(super) services: IndexMap<ServiceName, Declared<'a, ServiceName, raw::Service>>,
+    /// What instances can be made of.
+    pub(super) templates: IndexMap<ServiceName, model::Template>,
     /// Things declared a second time: the word for it, the name, again, first.
     pub(super) doubled: Vec<(&'static str, String, Span, Span)>,
     /// The sessions of the tmux services.
@@ -42,6 +45,19 @@ pub(super) struct Declared<'a, N, T> {
     pub(super) document: &'a Document,
     /// What is written there; absent when it is not even a map.
     pub(super) raw: Option<&'a T>,
+    /// Where it comes from.
+    pub(super) origin: Origin,
+}
+
+/// Where something declared comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Origin {
+    /// It is declared itself.
+    Service,
+    /// It stands for a template.
+    Template(model::Instance),
+    /// It is an instance of one.
+    Instance(model::Instance),
 }
 
 /// The session of a tmux service.
@@ -72,6 +88,7 @@ impl<'a> World<'a> {
             tmux_server: TmuxServer::Private,
             groups: IndexMap::new(),
             services: IndexMap::new(),
+            templates: IndexMap::new(),
             doubled: Vec::new(),
             sessions: IndexMap::new(),
             edges: Edges::default(),
@@ -79,6 +96,7 @@ impl<'a> World<'a> {
         };
         let mut groups = IndexMap::new();
         let mut services = IndexMap::new();
+        let mut templates = IndexMap::new();
         for document in input.documents {
             let doubled = &mut world.doubled;
             declare(
@@ -97,6 +115,17 @@ impl<'a> World<'a> {
                 doubled,
                 diagnostics,
             );
+            declare(
+                "template",
+                &document.raw.templates,
+                document,
+                &mut templates,
+                doubled,
+                diagnostics,
+            );
+        }
+        for template in templates.values() {
+            world.add_template(template, &mut services, diagnostics);
         }
         world.groups = groups;
         world.services = services;
@@ -105,6 +134,35 @@ impl<'a> World<'a> {
         world.members = members(&world);
         world.edges = Edges::new(&world, diagnostics);
         world
+    }
+
+    /// Puts what a template stands for among the services.
+    fn add_template(
+        &mut self,
+        template: &Declared<'a, ServiceName, raw::Service>,
+        services: &mut IndexMap<ServiceName, Declared<'a, ServiceName, raw::Service>>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        let name = &template.name;
+        if let Some(first) = services.get(name) {
+            let word = "service or template";
+            let doubled = (word, name.to_string(), template.key, first.key);
+            self.doubled.push(doubled);
+            return;
+        }
+        let nothing = raw::Service::default();
+        let raw = template.raw.unwrap_or(&nothing);
+        let meaning = super::templates::resolve(raw, name.as_str(), diagnostics);
+        let instances = self.input.context.instances;
+        let declared = super::templates::declared(template, &meaning, instances);
+        services.extend(declared.into_iter().map(|one| (one.name.clone(), one)));
+        self.templates.insert(name.clone(), meaning);
+    }
+
+    /// Whether a service names this group.
+    pub(super) fn is_member(&self, service: &ServiceName, group: &str) -> bool {
+        let raw = self.services.get(service).and_then(|declared| declared.raw);
+        memberships(raw).any(|(name, _)| name == group)
     }
 
     /// The manifest that was named or found.
@@ -124,15 +182,31 @@ impl<'a> World<'a> {
     }
 
     /// What stands behind `baudbot.` in an expansion.
-    pub(super) fn facts(&self, service: Option<&ServiceName>) -> BTreeMap<&'static str, String> {
+    pub(super) fn facts(&self, service: Option<&ServiceName>) -> BTreeMap<String, String> {
         let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
         let mut facts = BTreeMap::from([
-            ("project", self.project.to_string()),
-            ("state_dir", path(&self.directories.state)),
-            ("runtime_dir", path(&self.directories.runtime)),
+            ("project".to_owned(), self.project.to_string()),
+            ("state_dir".to_owned(), path(&self.directories.state)),
+            ("runtime_dir".to_owned(), path(&self.directories.runtime)),
         ]);
         if let Some(service) = service {
-            facts.insert("service", service.to_string());
+            facts.insert("service".to_owned(), service.to_string());
+            if let Some(Origin::Template(of) | Origin::Instance(of)) =
+                self.services.get(service).map(|declared| &declared.origin)
+            {
+                let params = self.templates.get(&of.template).map(|one| &one.params);
+                for (name, param) in params.into_iter().flatten() {
+                    let value = of.params.get(name).or(param.default.as_ref());
+                    // What must be given and is not is reported; a placeholder stands there.
+                    let value = match (value, param.required) {
+                        (Some(value), _) => value.clone(),
+                        (None, true) => name.clone(),
+                        (None, false) => String::new(),
+                    };
+                    facts.insert(format!("param.{name}"), value);
+                }
+                facts.insert("instance".to_owned(), of.name.clone());
+            }
         }
         facts
     }
@@ -231,6 +305,34 @@ impl<'a> World<'a> {
         }
     }
 
+    /// The name of a session as it is meant: a template makes one for each instance.
+    fn session(
+        &self,
+        service: &Declared<'_, ServiceName, raw::Service>,
+        written: &Spanned<String>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<Spanned<String>> {
+        let mut session = written.clone();
+        if service.origin == Origin::Service {
+            return Some(session);
+        }
+        let nothing = BTreeMap::new();
+        let facts = self.facts(Some(&service.name));
+        let texts = Texts {
+            sources: self.input.sources,
+            is_service: &|name| self.services.contains_key(name),
+            variables: &nothing,
+            fallback: &nothing,
+            facts: &facts,
+            home: None,
+            directory: &service.document.directory,
+        };
+        let what = format!("`session` of template `{}`", service.name);
+        let expanded = texts.expand(&written.value, written.span, &what, diagnostics)?;
+        session.value = super::tmux::fit(&expanded);
+        Some(session)
+    }
+
     fn sessions(
         &self,
         prefix: &str,
@@ -244,9 +346,12 @@ impl<'a> World<'a> {
             }
             let session = match &raw.session {
                 Field::Written(session) => {
-                    super::tmux::session_name(session, &service.name, diagnostics);
+                    let Some(name) = self.session(service, session, diagnostics) else {
+                        continue;
+                    };
+                    super::tmux::session_name(&name, &service.name, diagnostics);
                     Session {
-                        name: session.value.clone(),
+                        name: name.value,
                         span: session.span,
                     }
                 }
@@ -281,7 +386,9 @@ pub(super) fn memberships(raw: Option<&raw::Service>) -> impl Iterator<Item = (&
 
 fn members(world: &World<'_>) -> HashMap<String, Vec<ServiceName>> {
     let mut members: HashMap<String, Vec<ServiceName>> = HashMap::new();
-    for service in world.services.values() {
+    // Nobody waits for what is started by hand.
+    let services = world.services.values();
+    for service in services.filter(|one| one.origin == Origin::Service) {
         for (group, _) in memberships(service.raw) {
             let members = members.entry(group.to_owned()).or_default();
             // A group that is named twice has its member once.
@@ -305,7 +412,12 @@ fn declare<'a, N, T>(
 {
     let Some(table) = table.value() else { return };
     for (key, value) in &table.0 {
-        let name = match N::try_from(key.value.clone()) {
+        // The name of an instance is nobody's to declare.
+        let is_bare = match key.value.contains('@') {
+            true => Err(crate::id::NameError::BadCharacter('@')),
+            false => Ok(()),
+        };
+        let name = match is_bare.and_then(|()| N::try_from(key.value.clone())) {
             Ok(name) => name,
             Err(error) => {
                 diagnostics.push(super::names::bad_name(word, &key.value, key.span, &error));
@@ -321,6 +433,7 @@ fn declare<'a, N, T>(
             key: key.span,
             document,
             raw: value.value(),
+            origin: Origin::Service,
         };
         declared.insert(name, thing);
     }
