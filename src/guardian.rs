@@ -12,6 +12,8 @@
 //! - What a dead supervisor's services and their children are orphaned to is the guardian, a child
 //!   subreaper. It reaps them at once and writes down how they ended ([`crate::record::OrphanExit`]),
 //!   before their number can be another's.
+//! - The FIFOs that services print into are held open here too: what a service printed last is not
+//!   lost when it ends while there is no supervisor.
 //! - A supervisor that ends with [`HAND_OVER`] asks for a new program: the guardian becomes what lies
 //!   at its own path now, or what the supervisor wrote into [`Project::hand_over_file`], and starts
 //!   the supervisor from that.
@@ -21,6 +23,7 @@
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
@@ -36,6 +39,7 @@ use crate::id::ProjectName;
 use crate::manifest::model;
 use crate::record::{ORPHANS_KEPT, OrphanExit, newest_lines};
 use crate::store::Project;
+use crate::sys::fifo::hold_all;
 use crate::sys::guardian::{self as system, Woken};
 use crate::sys::identity::{Exit, Identity};
 use crate::sys::{detach, process};
@@ -119,6 +123,10 @@ struct Guardian {
     start_at: Instant,
     /// Whether the next one is to stop everything.
     is_stopping: bool,
+    /// The FIFOs of services.
+    held: Vec<OwnedFd>,
+    /// What the supervisor gets; ours is higher.
+    open_files_limit: Option<(u64, u64)>,
 }
 
 impl Guardian {
@@ -130,14 +138,24 @@ impl Guardian {
         let name = name.ok_or("a guardian is told a project's name")?;
         let project = Project::at(name, PathBuf::from(state_dir), PathBuf::from(runtime_dir));
         let is_first = !rest.iter().any(|word| word == AGAIN);
-        // What another image of this process did already need not be done again.
+        // What an earlier image of this process did already need not be done again.
         let is_detached = if is_first { detach::detach() } else { Ok(()) };
         is_detached
             .and_then(|()| process::set_subreaper())
             .and_then(|()| system::hold_signals())
             .map_err(|error| format!("the guardian cannot begin: {error}"))?;
+        // What that image held is held on until it is held anew.
+        let inherited = if is_first {
+            Vec::new()
+        } else {
+            system::inherited_descriptors().unwrap_or_default()
+        };
+        let held = hold_all(&project.fifo_dir());
+        drop(inherited);
         let now = Instant::now();
         Ok(Self {
+            held,
+            open_files_limit: process::raise_open_files_limit().ok(),
             project,
             arguments: arguments[..3].to_vec(),
             is_first,
@@ -172,6 +190,8 @@ impl Guardian {
             match system::next_signal(limit) {
                 Ok(Woken::StopAsked) => self.stop(),
                 Ok(Woken::StartAsked) => self.start_at = Instant::now(),
+                // Those that are held already are opened before they are let go.
+                Ok(Woken::FifosMade) => self.held = hold_all(&self.project.fifo_dir()),
                 Ok(Woken::ChildEnded | Woken::TimeOver) => {}
                 Err(error) => {
                     self.say(&format!("cannot wait for signals: {error}"));
@@ -189,7 +209,8 @@ impl Guardian {
             arguments.extend([option.into(), value.clone()]);
         }
         arguments.extend(["--guardian".into(), me.into()]);
-        let spawned = system::spawn(&system::own_program(), arguments, self.is_first);
+        let program = system::own_program();
+        let spawned = system::spawn(&program, arguments, self.is_first, self.open_files_limit);
         self.started = Instant::now();
         match spawned {
             Ok(pid) => self.supervisor = Some(pid),
@@ -288,6 +309,13 @@ impl Guardian {
         let mut arguments: Vec<OsString> = vec![COMMAND.into()];
         arguments.extend(self.arguments.iter().cloned());
         arguments.push(AGAIN.into());
+        for fifo in &self.held {
+            // One that is lost is opened again in a moment.
+            let _ = system::keep_over_exec(fifo);
+        }
+        if let Some(limit) = self.open_files_limit {
+            process::set_open_files_limit(limit);
+        }
         let error = system::become_program(&program, arguments);
         self.say(&format!("cannot become {}: {error}", program.display()));
         self.start_at = Instant::now();

@@ -48,12 +48,21 @@ fn the_guardian_is_the_supervisor_s_parent_small_and_apart_from_everything() {
     assert_eq!(open(0), Path::new("/dev/null"));
     assert_eq!(open(1), Path::new("/dev/null"));
     assert_eq!(open(2), scene.state_dir().join("supervisor.log"));
-    assert_eq!(
-        fs::read_dir(format!("/proc/{guardian}/fd"))
-            .unwrap()
-            .count(),
-        3
-    );
+    let fifos = scene.runtime_dir().join("output");
+    let held = || {
+        let open = fs::read_dir(format!("/proc/{guardian}/fd")).unwrap();
+        let mut held: Vec<_> = open
+            .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
+            .filter(|path| path.starts_with(&fifos))
+            .collect();
+        held.sort();
+        held
+    };
+    wait_until("the guardian holds the service's FIFOs", || {
+        held() == [fifos.join("a.stderr"), fifos.join("a.stdout")]
+    });
+    let open = fs::read_dir(format!("/proc/{guardian}/fd")).unwrap();
+    assert_eq!(open.count(), 3 + 2);
     scene.run(["down"]).success();
     assert!(!is_alive(guardian) && !is_alive(supervisor));
     scene.end();

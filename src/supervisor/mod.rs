@@ -9,6 +9,11 @@
 //! What the supervisor starts is written into the ledger first (`record`), so that the next one can
 //! find it whatever happens to this one (`recover`).
 
+/// As the standard one, for every module below; but a full disk below the log is no reason to panic.
+macro_rules! eprintln {
+    ($($text:tt)*) => { $crate::supervisor::say(format_args!($($text)*)) };
+}
+
 mod asking;
 mod background;
 mod clock;
@@ -48,6 +53,7 @@ use crate::manifest::model::Manifest;
 use crate::port::Port;
 use crate::record::{Ledger, Line};
 use crate::store::{LedgerWriter, Lock, Project, StoreError};
+use crate::sys::fifo::hold_all;
 use crate::sys::guardian;
 use crate::sys::identity::Identity;
 use crate::sys::mark::{Mark, Nesting, ProjectId};
@@ -104,6 +110,12 @@ impl SupervisorError {
             ),
         }
     }
+}
+
+/// One line to standard error, which for a supervisor in the background is its log.
+fn say(text: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 fn system(action: &'static str) -> impl FnOnce(std::io::Error) -> SupervisorError {
@@ -180,6 +192,7 @@ impl Supervisor {
                 pid: project.lock_holder().map_or(0, |holder| holder.pid),
             });
         };
+        crate::sys::process::ignore_file_size_signal().map_err(system("ignore a signal"))?;
         crate::sys::process::set_subreaper().map_err(system("become a subreaper"))?;
         let open_files_limit = crate::sys::process::raise_open_files_limit().ok();
         let state_dir = std::fs::canonicalize(project.state_dir())
@@ -204,6 +217,8 @@ impl Supervisor {
         }
 
         let found = project.read_ledger()?;
+        // What services that end from here on have printed last must not go with them.
+        let held = hold_all(&project.fifo_dir());
         let recovered = recover::recover(&project, project_id, nesting, &found, note).await;
         let ledger = project.begin_ledger(Ledger {
             next_run: found.next_run,
@@ -250,6 +265,8 @@ impl Supervisor {
             had_order: false,
             recovered,
         };
+        supervisor.take_up_outputs(&found);
+        drop(held);
         supervisor.note_supervision(Did::Began, None);
         if !supervisor.recovered.is_empty() {
             supervisor.note_supervision(Did::Recovered, Some(supervisor.recovered.join("; ")));

@@ -6,30 +6,28 @@
 //! cannot be read off the FIFO; [`Drainer::drain`] reads until nothing is left *now*, which is all
 //! that the run has written when it is called after the run's end.
 //!
-//! A line is kept in memory until its end comes, up to [`LONGEST_PIECE`]; what is longer is written
-//! in pieces. What cannot be written to the disk is dropped and counted, and the service is not
-//! held up by it.
+//! What stands in the FIFO when this process is killed waits there for the next supervisor. So does
+//! what was taken out of it ([`spool`]), with the place up to which it is in the log ([`bookmark`]).
+//! What cannot be written to the disk is dropped and counted, and the service is not held up by it;
+//! what comes faster than it can be written fills the FIFO, and holds the service up.
+
+mod bookmark;
+mod sink;
+mod spool;
 
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
-use nix::sys::stat::Mode;
 use regex::bytes::Regex;
-use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::log_writer::LogWriter;
-use crate::log_format::{Record, Stream};
+use crate::log_format::Stream;
 use crate::manifest::model::Log;
-
-/// The longest content of one record, in bytes: what the container runtimes use.
-const LONGEST_PIECE: usize = 16 << 10;
-
-/// How much is read at once, in bytes: what a pipe holds (`pipe(7)`).
-const CHUNK: usize = 64 << 10;
+use crate::sys::fifo::Fifo;
+use sink::{Sink, Watch};
 
 /// The pumps of one service.
 #[derive(Debug)]
@@ -40,22 +38,6 @@ pub(super) struct Output {
     watch: Option<oneshot::Receiver<()>>,
     drains: Vec<mpsc::UnboundedSender<oneshot::Sender<()>>>,
     _pumps: Vec<AbortOnDropHandle<()>>,
-}
-
-/// Waits for a line of output.
-#[derive(Debug)]
-struct Watch {
-    pattern: Regex,
-    seen: Option<oneshot::Sender<()>>,
-}
-
-#[derive(Debug)]
-struct Sink {
-    writer: LogWriter,
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
-    watch: Option<Watch>,
-    lost: u64,
 }
 
 impl Output {
@@ -69,27 +51,16 @@ impl Output {
         log: PathBuf,
         bounds: Log,
     ) -> io::Result<Self> {
-        let sink = Arc::new(Mutex::new(Sink {
-            writer: LogWriter::new(log, bounds),
-            stdout: Vec::new(),
-            stderr: Vec::new(),
-            watch: None,
-            lost: 0,
-        }));
+        let sink = Sink::open(&directory.join(service), log, bounds);
+        let sink = Arc::new(Mutex::new(sink));
         let mut drains = Vec::new();
         let mut pumps = Vec::new();
         let mut begin = |stream: Stream| -> io::Result<PathBuf> {
             let path = directory.join(format!("{service}.{}", stream.word()));
-            match nix::unistd::mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR) {
-                Ok(()) | Err(nix::errno::Errno::EEXIST) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-            let receiver = pipe::OpenOptions::new()
-                .read_write(true)
-                .open_receiver(&path)?;
+            let fifo = Fifo::open(&path)?;
             let (sender, requests) = mpsc::unbounded_channel();
             drains.push(sender);
-            let pump = pump(receiver, stream, Arc::clone(&sink), requests);
+            let pump = pump(fifo, stream, Arc::clone(&sink), requests);
             pumps.push(AbortOnDropHandle::new(tokio::spawn(pump)));
             Ok(path)
         };
@@ -113,7 +84,7 @@ impl Output {
     }
 
     pub(super) fn set_bounds(&self, bounds: Log) {
-        lock(&self.sink).writer.set_bounds(bounds);
+        lock(&self.sink).set_bounds(bounds);
     }
 
     /// Watches for a line that matches `pattern`, from now on. It replaces the watch before it.
@@ -159,28 +130,28 @@ fn lock(sink: &Mutex<Sink>) -> MutexGuard<'_, Sink> {
 }
 
 async fn pump(
-    receiver: pipe::Receiver,
+    fifo: Fifo,
     stream: Stream,
     sink: Arc<Mutex<Sink>>,
     mut drains: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
 ) {
-    let mut chunk = Vec::new();
     loop {
         tokio::select! {
-            ready = receiver.readable() => {
-                if ready.is_err() {
-                    return;
+            ready = fifo.readable() => {
+                let Ok(mut ready) = ready else { return };
+                let taken = lock(&sink).take(stream, fifo.as_fd());
+                if let Err(error) = taken {
+                    if error.kind() != io::ErrorKind::WouldBlock {
+                        eprintln!("output cannot be read: {error}");
+                    }
+                    ready.clear_ready();
                 }
-                chunk.resize(CHUNK, 0);
-                if let Ok(length) = receiver.try_read(&mut chunk) {
-                    lock(&sink).take(stream, &chunk[..length]);
-                }
-                // An idle service costs no buffer.
-                chunk = Vec::new();
+                // Others have their turn, however much comes here.
+                tokio::task::yield_now().await;
             }
             request = drains.recv() => {
                 let Some(done) = request else { return };
-                drain_now(&receiver, stream, &sink);
+                drain_now(&fifo, stream, &sink);
                 // Whoever asked may have gone.
                 let _ = done.send(());
             }
@@ -190,123 +161,26 @@ async fn pump(
 
 /// Reads until nothing is left. It asks the kernel itself: what the runtime knows of the FIFO may be
 /// as old as the last turn of its loop.
-fn drain_now(receiver: &pipe::Receiver, stream: Stream, sink: &Mutex<Sink>) {
-    let mut chunk = vec![0; CHUNK];
+fn drain_now(fifo: &Fifo, stream: Stream, sink: &Mutex<Sink>) {
     let mut sink = lock(sink);
-    // A service that is not quite gone may write as fast as we read; what a pipe holds, twice over,
-    // is surely more than was there at the beginning.
-    let mut left = 32 * CHUNK;
-    while left > 0 {
-        match nix::unistd::read(receiver, &mut chunk) {
-            Ok(length) if length > 0 => {
-                sink.take(stream, &chunk[..length]);
-                left = left.saturating_sub(length);
-            }
-            Err(nix::errno::Errno::EINTR) => {}
-            Ok(_) | Err(_) => break,
+    // A service that is not quite gone may write as fast as we read; what a pipe holds, many times
+    // over, is surely more than was there at the beginning.
+    for _ in 0..MOST_CHUNKS {
+        match sink.take(stream, fifo.as_fd()) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => break,
         }
     }
     sink.finish_line(stream);
 }
 
-impl Sink {
-    fn take(&mut self, stream: Stream, bytes: &[u8]) {
-        let time = Timestamp::now();
-        let pieces = bytes.split_inclusive(|byte| *byte == b'\n').peekable();
-        for piece in pieces {
-            match piece.strip_suffix(b"\n") {
-                Some(end) => {
-                    let mut line = std::mem::take(self.rest(stream));
-                    line.extend_from_slice(end);
-                    self.line(stream, time, &line);
-                }
-                None => {
-                    let rest = self.rest(stream);
-                    rest.extend_from_slice(piece);
-                    if rest.len() >= LONGEST_PIECE {
-                        let rest = std::mem::take(rest);
-                        self.pieces(stream, time, &rest);
-                    }
-                }
-            }
-        }
-        let flushed = self.writer.flush();
-        self.account(flushed);
-    }
-
-    fn rest(&mut self, stream: Stream) -> &mut Vec<u8> {
-        match stream {
-            Stream::Stdout => &mut self.stdout,
-            Stream::Stderr => &mut self.stderr,
-        }
-    }
-
-    /// A line is complete. A terminal ends its lines with a carriage return too: not content.
-    fn line(&mut self, stream: Stream, time: Timestamp, line: &[u8]) {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let mut rest = line;
-        while rest.len() > LONGEST_PIECE {
-            let (piece, after) = rest.split_at(LONGEST_PIECE);
-            self.record(stream, time, true, piece);
-            rest = after;
-        }
-        self.record(stream, time, false, rest);
-        if let Some(watch) = &mut self.watch
-            && watch.pattern.is_match(line)
-        {
-            if let Some(seen) = watch.seen.take() {
-                // The probe may have been given up.
-                let _ = seen.send(());
-            }
-            self.watch = None;
-        }
-    }
-
-    fn pieces(&mut self, stream: Stream, time: Timestamp, bytes: &[u8]) {
-        for piece in bytes.chunks(LONGEST_PIECE) {
-            self.record(stream, time, true, piece);
-        }
-    }
-
-    fn finish_line(&mut self, stream: Stream) {
-        let rest = std::mem::take(self.rest(stream));
-        if !rest.is_empty() {
-            self.line(stream, Timestamp::now(), &rest);
-        }
-        let flushed = self.writer.flush();
-        self.account(flushed);
-    }
-
-    fn record(&mut self, stream: Stream, time: Timestamp, is_partial: bool, content: &[u8]) {
-        let pushed = self.writer.push(&Record {
-            time,
-            stream,
-            is_partial,
-            content,
-        });
-        self.account(pushed);
-    }
-
-    /// The first failure in a row is told; the end of the row too, with what was lost.
-    fn account(&mut self, result: io::Result<()>) {
-        match result {
-            Ok(()) if self.lost > 0 => {
-                eprintln!("a log can be written again; {} writes were lost", self.lost);
-                self.lost = 0;
-            }
-            Ok(()) => {}
-            Err(error) => {
-                if self.lost == 0 {
-                    eprintln!("a log cannot be written, output is dropped: {error}");
-                }
-                self.lost += 1;
-            }
-        }
-    }
-}
+/// How much a drain reads at most, in chunks.
+const MOST_CHUNKS: usize = 32;
 
 #[cfg(test)]
 mod tests {
+    use super::sink::LONGEST_PIECE;
     use super::*;
     use std::io::Write;
 
@@ -391,5 +265,101 @@ mod tests {
         assert!(seen.try_recv().is_err());
         fifo.write_all(b"ready on 7890\n").unwrap();
         seen.await.unwrap();
+    }
+
+    /// Cut short at each of the instants that matter, and taken up again.
+    #[tokio::test]
+    async fn a_kill_between_any_two_writes_loses_and_doubles_nothing() {
+        let scratch = tempfile::tempdir().unwrap();
+        let log = scratch.path().join("log");
+        let place = scratch.path().join("web.place");
+        let open = || Output::open(scratch.path(), "web", log.clone(), BOUNDS).unwrap();
+        let output = open();
+        let mut fifo = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(output.stdout())
+            .unwrap();
+        let take = |output: &Output| {
+            let fifo = Fifo::open(output.stdout()).unwrap();
+            let _ = lock(&output.sink).take(Stream::Stdout, fifo.as_fd());
+        };
+        fifo.write_all(b"one\ntw").unwrap();
+        take(&output);
+        let marked = std::fs::read(&place).unwrap();
+        fifo.write_all(b"o\nthree\nfo").unwrap();
+        take(&output);
+        drop(output);
+        // The log was written and the mark was not.
+        std::fs::write(&place, &marked).unwrap();
+        drop(open());
+        // The log was written in part.
+        std::fs::write(&place, &marked).unwrap();
+        let length = std::fs::metadata(&log).unwrap().len();
+        std::fs::OpenOptions::new()
+            .write(true)
+            .open(&log)
+            .unwrap()
+            .set_len(length - 9)
+            .unwrap();
+        let output = open();
+        fifo.write_all(b"ur\n").unwrap();
+        output.drainer().drain().await;
+        let lines: Vec<String> = contents(&log).into_iter().map(|(_, line)| line).collect();
+        assert_eq!(lines, ["one", "two", "three", "four"]);
+    }
+
+    #[tokio::test]
+    async fn spools_stay_small_however_much_goes_through_them() {
+        let scratch = tempfile::tempdir().unwrap();
+        let log = scratch.path().join("log");
+        let output = Output::open(scratch.path(), "web", log.clone(), BOUNDS).unwrap();
+        let path = output.stdout().to_owned();
+        let writer = tokio::task::spawn_blocking(move || {
+            let mut fifo = std::fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(path)
+                .unwrap();
+            // No chunk ends with a line.
+            for number in 0..40_000 {
+                fifo.write_all(format!("{number:99}\n").as_bytes()).unwrap();
+            }
+        });
+        writer.await.unwrap();
+        output.drainer().drain().await;
+        let found = contents(&log);
+        assert_eq!(found.len(), 40_000);
+        assert!(
+            found
+                .iter()
+                .enumerate()
+                .all(|(at, (_, line))| line.trim() == at.to_string())
+        );
+        for entry in std::fs::read_dir(scratch.path()).unwrap() {
+            let entry = entry.unwrap();
+            let is_spool = entry.file_name().to_string_lossy().contains(".spool.");
+            let length = entry.metadata().unwrap().len();
+            assert!(!is_spool || length < 2 << 20, "{entry:?}: {length}");
+        }
+    }
+
+    #[tokio::test]
+    async fn bytes_of_any_kind_come_through() {
+        let scratch = tempfile::tempdir().unwrap();
+        let log = scratch.path().join("log");
+        let output = Output::open(scratch.path(), "web", log.clone(), BOUNDS).unwrap();
+        let mut fifo = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(output.stdout())
+            .unwrap();
+        let bytes: Vec<u8> = (0..=255).filter(|byte| *byte != b'\n').collect();
+        fifo.write_all(&bytes).unwrap();
+        fifo.write_all(b"\n").unwrap();
+        output.drainer().drain().await;
+        let log = std::fs::read(&log).unwrap();
+        let line = log.split(|byte| *byte == b'\n').next().unwrap();
+        assert_eq!(crate::log_format::read_record(line).unwrap().content, bytes);
     }
 }

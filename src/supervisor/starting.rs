@@ -16,6 +16,8 @@ use super::runs::LiveRun;
 use crate::id::{RunId, ServiceName};
 use crate::machine::{Ended, RunEvent, StartFailure};
 use crate::manifest::model::{Exit, Kind, LIMITS, Service, Signal};
+use crate::record::Ledger;
+use crate::sys::guardian;
 use crate::sys::identity::{self, Identity, PidFd};
 use crate::sys::limits::Limit;
 use crate::sys::process::{self, Command, Launch};
@@ -137,9 +139,26 @@ impl Supervisor {
                     service.log,
                 );
                 match opened {
-                    Ok(output) => Ok(vacant.insert(output)),
+                    Ok(output) => {
+                        guardian::tell_of_fifos();
+                        Ok(vacant.insert(output))
+                    }
                     Err(error) => Err(failure("opening the log", &error, false)),
                 }
+            }
+        }
+    }
+
+    /// Goes on with the output of what an earlier supervisor started, be it over by now.
+    pub(super) fn take_up_outputs(&mut self, found: &Ledger) {
+        let Some(manifest) = &found.manifest else {
+            return;
+        };
+        for run in found.open.values() {
+            if let Some(service) = manifest.services.get(&run.service)
+                && let Err(failure) = self.open_output(service)
+            {
+                eprintln!("`{}`: {}: {}", run.service, failure.stage, failure.message);
             }
         }
     }

@@ -9,6 +9,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -25,10 +26,13 @@ use super::process::{last_errno, wait_id};
 const STOPS: [Signal; 3] = [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT];
 
 /// What a guardian takes beside: a child ended, and "start the supervisor now".
-const OTHERS: [Signal; 2] = [Signal::SIGCHLD, WAKE];
+const OTHERS: [Signal; 3] = [Signal::SIGCHLD, WAKE, FIFOS];
 
 /// The signal that ends a guardian's wait before the next start.
 const WAKE: Signal = Signal::SIGUSR1;
+
+/// The signal that tells of new FIFOs, which the guardian is to hold open.
+const FIFOS: Signal = Signal::SIGUSR2;
 
 /// What wakes a guardian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +43,8 @@ pub enum Woken {
     ChildEnded,
     /// Somebody wants the supervisor to be started now.
     StartAsked,
+    /// There are new FIFOs.
+    FifosMade,
     /// The time is over.
     TimeOver,
 }
@@ -95,13 +101,14 @@ pub fn next_signal(limit: Option<Duration>) -> io::Result<Woken> {
         return Ok(match signal {
             Signal::SIGCHLD => Woken::ChildEnded,
             WAKE => Woken::StartAsked,
+            FIFOS => Woken::FifosMade,
             _ => Woken::StopAsked,
         });
     }
 }
 
-/// Starts `program` with the stop signals blocked. It has our standard error, and our standard
-/// output as well if `keeps_output`.
+/// Starts `program` with the stop signals blocked and this limit of open files. It has our standard
+/// error, and our standard output as well if `keeps_output`.
 ///
 /// # Errors
 /// As [`Command::spawn`].
@@ -109,6 +116,7 @@ pub fn spawn<S: AsRef<OsStr>>(
     program: &Path,
     arguments: impl IntoIterator<Item = S>,
     keeps_output: bool,
+    open_files_limit: Option<(u64, u64)>,
 ) -> io::Result<i32> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null());
@@ -116,10 +124,17 @@ pub fn spawn<S: AsRef<OsStr>>(
         command.stdout(Stdio::null());
     }
     let stops: SigSet = STOPS.into_iter().collect();
-    // SAFETY: between fork and exec this makes one async-signal-safe call.
+    // SAFETY: between fork and exec this makes async-signal-safe calls only.
     unsafe {
         // What is blocked here stays so over an exec: nothing but these, else.
         command.pre_exec(move || {
+            if let Some((soft, hard)) = open_files_limit {
+                nix::sys::resource::setrlimit(
+                    nix::sys::resource::Resource::RLIMIT_NOFILE,
+                    soft,
+                    hard,
+                )?;
+            }
             stops
                 .thread_swap_mask(SigmaskHow::SIG_SETMASK)
                 .map(drop)
@@ -214,6 +229,54 @@ pub fn ourselves() -> Vec<i32> {
     std::iter::once(std::process::id().cast_signed())
         .chain(guardian_pid())
         .collect()
+}
+
+/// Tells the guardian, if there is one, that there are new FIFOs to hold open.
+pub fn tell_of_fifos() {
+    if let Some(guardian) = guardian_pid()
+        // As long as it is our parent, the number is its own.
+        && nix::unistd::getppid().as_raw() == guardian
+    {
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(guardian), FIFOS);
+    }
+}
+
+/// The descriptors beyond the standard streams that an earlier image of this process left open.
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub fn inherited_descriptors() -> io::Result<Vec<OwnedFd>> {
+    let mut inherited = Vec::new();
+    for entry in fs::read_dir("/proc/self/fd")? {
+        let number = entry?
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        inherited.extend(number.filter(|number: &RawFd| *number > libc::STDERR_FILENO));
+    }
+    // The listing had a descriptor of its own, which is closed by now.
+    inherited.retain(|number| {
+        // SAFETY: takes integers only.
+        let flags = unsafe { libc::fcntl(*number, libc::F_GETFD) };
+        flags >= 0
+    });
+    let own = |number| {
+        // SAFETY: nothing in this process owns these descriptors yet.
+        unsafe { OwnedFd::from_raw_fd(number) }
+    };
+    Ok(inherited.into_iter().map(own).collect())
+}
+
+/// Lets this descriptor live on in the next image of this process.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn keep_over_exec(descriptor: &OwnedFd) -> io::Result<()> {
+    nix::fcntl::fcntl(
+        descriptor,
+        nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()),
+    )?;
+    Ok(())
 }
 
 /// Asks a process for an orderly stop, also when it is stopped.

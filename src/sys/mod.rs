@@ -12,6 +12,7 @@ pub mod clock;
 pub mod detach;
 pub mod directory;
 pub mod escape;
+pub mod fifo;
 pub mod guardian;
 pub mod helper;
 pub mod identity;

@@ -406,6 +406,18 @@ pub fn set_subreaper() -> io::Result<()> {
     }
 }
 
+/// Lets a write beyond `RLIMIT_FSIZE` fail like one to a full disk, instead of ending the process
+/// (`setrlimit(2)`). What we start gets the default again.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn ignore_file_size_signal() -> io::Result<()> {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: nothing of ours runs when it comes.
+    unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) }?;
+    Ok(())
+}
+
 /// Raises our own soft limit of open files to the hard one, and returns soft and hard limit as
 /// they were: children are to get those, since programs that use `select(2)` break above 1,024.
 ///
@@ -418,6 +430,12 @@ pub fn raise_open_files_limit() -> io::Result<(u64, u64)> {
         nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, hard, hard)?;
     }
     Ok((soft, hard))
+}
+
+/// Sets our own limits of open files, soft and hard, as far as that is allowed.
+pub fn set_open_files_limit((soft, hard): (u64, u64)) {
+    let resource = nix::sys::resource::Resource::RLIMIT_NOFILE;
+    let _ = nix::sys::resource::setrlimit(resource, soft, hard);
 }
 
 /// The signal mask of this thread with everything blocked, until dropped.
