@@ -10,8 +10,8 @@
 //! Nothing polls: each round looks once and then waits for the processes that it saw.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -27,7 +27,7 @@ use super::starting::until_handle_over;
 use crate::id::{RunId, ServiceName};
 use crate::machine::{RunEvent, Survivor};
 use crate::port::Port;
-use crate::sys::census::{Roots, Why};
+use crate::sys::census::{Member, Roots, Why};
 use crate::sys::guardian::ourselves;
 use crate::sys::identity::Identity;
 use crate::sys::sweep::{self, Limits, Present};
@@ -52,6 +52,30 @@ const QUIET_LOOKS: u32 = 2;
 pub(super) struct Ending {
     pub(super) roots: Roots,
     pub(super) sessions: Option<Arc<Sessions>>,
+    known: Known,
+}
+
+/// Who was seen to be a member since the stop began. Where nothing is marked, a child is one for as
+/// long as its parent lives; and the stop signal ends parents.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Known(Arc<Mutex<Vec<Member>>>);
+
+impl Known {
+    fn all(&self) -> Vec<Member> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Adds who was seen, and forgets who is dead.
+    fn see(&self, present: &[Present]) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = |member: &Member| present.iter().any(|one| one.member == *member);
+        // Not all that live need be seen: handles may be short.
+        known.retain(|member| !seen(member) && member.identity.is_alive());
+        known.extend(present.iter().map(|one| one.member.clone()));
+    }
 }
 
 impl Supervisor {
@@ -140,10 +164,11 @@ impl Supervisor {
     }
 
     pub(super) fn ending(&self, id: RunId) -> Ending {
-        let sessions = self.runs.get(&id).and_then(|run| run.sessions.clone());
+        let run = self.runs.get(&id);
+        let sessions = run.and_then(|run| run.sessions.clone());
         Ending {
-            roots: self.roots(id),
-            sessions,
+            known: run.map(|run| run.known.clone()).unwrap_or_default(),
+            ..Ending::new(self.roots(id), sessions)
         }
     }
 
@@ -158,15 +183,21 @@ impl Supervisor {
 impl Ending {
     /// Of what has no sessions.
     pub(super) fn of_processes(roots: Roots) -> Self {
+        Self::new(roots, None)
+    }
+
+    pub(super) fn new(roots: Roots, sessions: Option<Arc<Sessions>>) -> Self {
         Self {
             roots,
-            sessions: None,
+            sessions,
+            known: Known::default(),
         }
     }
 
     /// The roots, with the panes that there are now.
     pub(super) async fn roots_now(&self) -> Roots {
         let mut roots = self.roots.clone();
+        roots.known = self.known.all();
         if let Some(sessions) = &self.sessions {
             match sessions.pane_processes().await {
                 Ok(leaders) => add_leaders(&mut roots, leaders),
@@ -185,7 +216,10 @@ impl Ending {
         loop {
             let roots = self.roots_now().await;
             match look(move || sweep::present(&roots)).await {
-                Ok(present) => return present,
+                Ok(present) => {
+                    self.known.see(&present);
+                    return present;
+                }
                 Err(error) => eprintln!("cannot look at the processes: {error}"),
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -351,10 +385,7 @@ pub(super) async fn end_sessions(sessions: &Arc<Sessions>) -> Result<(), String>
         spared: ourselves(),
         ..Roots::default()
     };
-    let ending = Ending {
-        roots,
-        sessions: Some(Arc::clone(sessions)),
-    };
+    let ending = Ending::new(roots, Some(Arc::clone(sessions)));
     ending.end(SIGTERM, USUAL_GRACE).await
 }
 

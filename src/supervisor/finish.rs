@@ -40,10 +40,7 @@ pub(super) async fn finish(supervisor: &mut Supervisor) -> Proof {
         spared: supervisor.spared(),
         ..Roots::default()
     };
-    let ending = Ending {
-        roots: roots.clone(),
-        sessions: None,
-    };
+    let ending = Ending::of_processes(roots.clone());
     // What a service left behind without being one gets its chance too, but a short one.
     if let Err(left) = ending.end(SIGTERM, STRAY_GRACE).await {
         eprintln!("{left}");
@@ -135,10 +132,7 @@ pub(super) async fn sweep_group(sessions: &Arc<Sessions>, spared: Vec<i32>) -> R
         spared,
         ..Roots::default()
     };
-    let ending = Ending {
-        roots,
-        sessions: Some(Arc::clone(sessions)),
-    };
+    let ending = Ending::new(roots, Some(Arc::clone(sessions)));
     ending.end(SIGTERM, USUAL_GRACE).await
 }
 

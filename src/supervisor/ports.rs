@@ -370,7 +370,7 @@ impl Supervisor {
             return;
         }
         let sessions = run.sessions.clone();
-        let watch = watch(id, ports, Ending { roots, sessions }, self.outbox.clone());
+        let watch = watch(id, ports, Ending::new(roots, sessions), self.outbox.clone());
         run.port_watcher = Some(AbortOnDropHandle::new(tokio::spawn(watch)));
     }
 

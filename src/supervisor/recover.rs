@@ -11,17 +11,18 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::ending::{Ending, force};
+use super::ending::{Ending, force, look};
 use super::runs::identity;
 use super::sessions::{PrivateServer, Sessions};
 use crate::graph::Graph;
 use crate::id::ServiceName;
 use crate::record::{Ledger, StartedRun};
 use crate::store::Project;
-use crate::sys::census::{Owner, Roots};
+use crate::sys::census::{Owner, Roots, recorded_leader};
 use crate::sys::guardian::ourselves;
 use crate::sys::identity::boot_id;
 use crate::sys::mark::{Mark, Nesting, ProjectId};
+use crate::sys::sweep;
 
 /// Ends what is left of the runs that `ledger` tells of; returns what was done, in sentences.
 pub(super) async fn recover(
@@ -44,6 +45,7 @@ pub(super) async fn recover(
         .values()
         .filter(|run| run.leader.boot_id == boot)
         .collect();
+    thaw(project_id, &open).await;
     let mut told = Vec::new();
     if !open.is_empty() {
         let names: BTreeSet<&str> = open.iter().map(|run| run.service.as_str()).collect();
@@ -92,26 +94,44 @@ pub(super) async fn recover(
     told
 }
 
+/// Continues whatever an earlier supervisor froze when it was killed in the middle of a sweep.
+async fn thaw(project_id: ProjectId, open: &[&StartedRun]) {
+    let unmarked = open.iter().filter(|run| !run.is_marked);
+    let roots = Roots {
+        owner: Some(Owner::Project(project_id)),
+        leaders: unmarked.map(|run| identity(&run.leader)).collect(),
+        spared: ourselves(),
+        ..Roots::default()
+    };
+    match look(move || sweep::thaw(&roots)).await {
+        Ok(0) => {}
+        Ok(count) => eprintln!("{count} processes stood still, and were continued"),
+        Err(error) => eprintln!("cannot look for processes that stand still: {error}"),
+    }
+}
+
 fn ending_of(
     run: &StartedRun,
     project_id: ProjectId,
     spared: &[i32],
     private: &PrivateServer,
 ) -> Ending {
-    Ending {
-        roots: Roots {
-            owner: run.is_marked.then_some(Owner::Run(project_id, run.run)),
-            leaders: vec![identity(&run.leader)],
-            spared: spared.to_vec(),
-            ..Roots::default()
-        },
-        sessions: run.sessions.clone().map(|own| {
-            Arc::new(Sessions {
-                own,
-                tmux: private.choose(run.server.as_ref()),
-            })
-        }),
-    }
+    let owner = run.is_marked.then_some(Owner::Run(project_id, run.run));
+    let leader = recorded_leader(identity(&run.leader), owner.as_ref());
+    let roots = Roots {
+        owner,
+        // What cannot be looked at is not believed.
+        leaders: leader.ok().flatten().into_iter().collect(),
+        spared: spared.to_vec(),
+        ..Roots::default()
+    };
+    let sessions = run.sessions.clone().map(|own| {
+        Arc::new(Sessions {
+            own,
+            tmux: private.choose(run.server.as_ref()),
+        })
+    });
+    Ending::new(roots, sessions)
 }
 
 /// The runs in the order in which they are ended: whoever needs another goes before it.

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Supervisor;
+use super::ending::Known;
 use super::sessions::{Sessions, Tmux};
 use crate::control::protocol::LastProbe;
 use crate::id::RunId;
@@ -59,6 +60,8 @@ pub(super) struct LiveRun {
     pub(super) port_watcher: Option<AbortOnDropHandle<()>>,
     /// Who else holds one of them, in a sentence.
     pub(super) intruder: Option<String>,
+    /// Who was seen to belong to it since its stop began.
+    pub(super) known: Known,
     /// Ends it.
     pub(super) ender: Option<AbortOnDropHandle<()>>,
 }
@@ -85,6 +88,7 @@ impl LiveRun {
             prober: None,
             port_watcher: None,
             intruder: None,
+            known: Known::default(),
             ender: None,
         }
     }
@@ -144,9 +148,8 @@ impl Supervisor {
         Roots {
             owner: self.nesting.map(|_| Owner::Run(self.project_id, id)),
             leaders: leader.into_iter().collect(),
-            orphans_of: Vec::new(),
             spared: self.spared(),
-            shared_servers: Vec::new(),
+            ..Roots::default()
         }
     }
 

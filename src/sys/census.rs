@@ -7,6 +7,8 @@
 //! - it carries the mark of a project that was brought up inside of the set; or
 //! - it is a child of a member, or was orphaned to our own subreaper.
 //!
+//! And whoever an earlier look of the same stop found stays a member, whatever became of its proof.
+//!
 //! Each member has its proof with it ([`Why`]). Where several hold, the one named first above is
 //! told. The rules are a pure function of what was seen ([`Census::members`]).
 //!
@@ -113,6 +115,9 @@ pub struct Roots {
     /// The recorded processes: the leader of the run, the first processes of its panes. Each counts
     /// itself, with the group and the session that it leads.
     pub leaders: Vec<Identity>,
+    /// Who was found to be a member by an earlier look, and stays one: what proved it then, a parent
+    /// say, may be gone.
+    pub known: Vec<Member>,
     /// The subreapers, that is ourselves and the guardian, whose children count when nobody answers for
     /// them: when the whole project ends.
     pub orphans_of: Vec<i32>,
@@ -122,6 +127,20 @@ pub struct Roots {
     /// tmux servers that are shared property: spared, and the mark that such a server carries
     /// itself proves nothing about its descendants.
     pub shared_servers: Vec<i32>,
+}
+
+/// The recorded leader of a run, if it may count as one: where the run is marked, a process that has
+/// the recorded identity and does not carry the mark is not believed.
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub fn recorded_leader(recorded: Identity, owner: Option<&Owner>) -> io::Result<Option<Identity>> {
+    let Some(owner) = owner else {
+        return Ok(Some(recorded));
+    };
+    // The mark first: should the number change hands in between, the identity tells.
+    let is_marked = mark_of(recorded.pid).is_some_and(|mark| owner.owns(&mark));
+    Ok((is_marked && recorded.is_present()?).then_some(recorded))
 }
 
 impl Roots {
@@ -353,6 +372,9 @@ impl Census {
         if is_of_another_run(process, roots) {
             return None;
         }
+        if let Some(known) = self.known(process, roots) {
+            return Some(known.why);
+        }
         if leaders.contains(&process.pgid) {
             return Some(Why::Group(process.pgid));
         }
@@ -366,6 +388,15 @@ impl Census {
             return Some(Why::Session(process.sid));
         }
         None
+    }
+
+    /// What an earlier look found of this very process.
+    fn known<'a>(&self, process: &ProcessInfo, roots: &'a Roots) -> Option<&'a Member> {
+        roots.known.iter().find(|known| {
+            let known = &known.identity;
+            (known.pid, known.start_time) == (process.pid, process.start_time)
+                && known.boot_id == self.boot_id
+        })
     }
 
     /// Whether the process descends from a shared tmux server that carries the same mark.
@@ -443,6 +474,7 @@ fn proof_by_members(
 
 /// What makes a process worth a look at `/proc`, by what system calls tell of it.
 struct Relevance {
+    known: BTreeSet<i32>,
     leaders: BTreeSet<i32>,
     owners: Vec<Owner>,
 }
@@ -450,13 +482,18 @@ struct Relevance {
 impl Relevance {
     fn of(all: &[Roots]) -> Self {
         let leaders = all.iter().flat_map(|roots| &roots.leaders);
+        let known = all.iter().flat_map(|roots| &roots.known);
         Self {
+            known: known.map(|known| known.identity.pid).collect(),
             leaders: leaders.map(|leader| leader.pid).collect(),
             owners: all.iter().filter_map(|roots| roots.owner).collect(),
         }
     }
 
     fn covers(&self, pid: i32) -> bool {
+        if self.known.contains(&pid) {
+            return true;
+        }
         // SAFETY: take an integer and return one; a process that is gone is told as -1.
         let (pgid, sid) = unsafe { (libc::getpgid(pid), libc::getsid(pid)) };
         if [pid, pgid, sid]

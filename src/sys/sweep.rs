@@ -15,7 +15,8 @@
 //!    is told with its reason.
 //!
 //! A sweep is bounded whatever happens. A process that was frozen and could not be killed after all
-//! is thawed, also when the sweep breaks off ([`Frozen`]).
+//! is thawed, also when the sweep breaks off ([`Frozen`]). Should the sweeper itself be killed, the
+//! next supervisor continues what stands still ([`thaw`]).
 //!
 //! Each signal goes through a handle that was opened before the identity of the process was
 //! checked. What is not ours by the proofs of [`census`](super::census) is never touched.
@@ -120,6 +121,24 @@ const ATTEMPTS_TO_HOLD: u32 = 20;
 
 fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
+/// Continues every member that is stopped: a sweeper that was killed between freezing and killing
+/// leaves such. Returns how many there were.
+///
+/// # Errors
+/// When `/proc` cannot be read, or no handle can be opened.
+pub fn thaw(roots: &Roots) -> io::Result<usize> {
+    let mut count = 0;
+    for one in present(roots)? {
+        let stat = Stat::read(one.member.identity.pid)?;
+        if stat.is_some_and(|stat| stat.is_stopped())
+            && matches!(one.handle.send(libc::SIGCONT), Ok(Delivery::Delivered))
+        {
+            count += 1;
+        }
+    }
+    Ok(count)
 }
 
 /// Ends every member and proves it. Blocking; bounded by `limits`.

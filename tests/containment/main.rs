@@ -8,5 +8,8 @@
 #[path = "../scene/mod.rs"]
 mod scene;
 
+mod halfway;
 mod selftest;
+mod strangers;
 mod tricks;
+mod unmarked;

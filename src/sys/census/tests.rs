@@ -394,3 +394,36 @@ fn a_torn_look_is_survived() {
     let found = members(&roots, [knot(601, 602), knot(602, 601), knot(603, 603)]);
     assert_eq!(found.len(), 3);
 }
+
+/// What proved it was its parent, which is gone.
+#[test]
+fn who_was_a_member_stays_one() {
+    let known = |pid| Member {
+        identity: identity(pid),
+        why: Why::Child(103),
+    };
+    let roots = Roots {
+        known: vec![known(104), known(105), known(107)],
+        ..run_roots()
+    };
+    let found = members(
+        &roots,
+        [
+            child(104, 1),
+            // The number is another's by now.
+            ProcessInfo {
+                start_time: 1,
+                ..process(105)
+            },
+            child(106, 104),
+            marked(107, run_mark("web", 13)),
+        ],
+    );
+    assert_eq!(
+        found,
+        [
+            "104: child of 103, which belongs to it",
+            "106: child of 104, which belongs to it",
+        ]
+    );
+}
