@@ -64,7 +64,7 @@ impl Stranger {
     }
 }
 
-fn run(number: u64, leader: RecordedProcess, is_marked: bool) -> StartedRun {
+fn run(number: u64, leader: &RecordedProcess, is_marked: bool) -> StartedRun {
     let name = format!("s{number}");
     // What a later version adds has a default.
     serde_json::from_value(serde_json::json!({
@@ -118,7 +118,7 @@ fn nobody_whom_a_forged_ledger_names_is_touched() {
         ..Ledger::default()
     };
     for (number, (leader, is_marked)) in (100..).zip(leaders) {
-        let run = run(number, leader, is_marked);
+        let run = run(number, &leader, is_marked);
         forged.open.insert(run.run, run);
     }
     let forged = forged.write(&ProjectName::new(PROJECT).unwrap());
