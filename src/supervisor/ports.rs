@@ -33,6 +33,9 @@ const FREE_WITHIN: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// What leftovers get between TERM and KILL.
 const LEFTOVER_GRACE: Duration = Duration::from_secs(2);
+/// How long a service that gives its port to another may take to end.
+const OTHERS_GO_WITHIN: Duration = Duration::from_secs(60);
+
 /// How often it is looked whether the ports of a service that runs are its own.
 const WATCH_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -325,7 +328,20 @@ impl Supervisor {
     ) -> AbortOnDropHandle<()> {
         let (ports, ours) = (run.service.ports.clone(), self.ours());
         let outbox = self.outbox.clone();
+        // Two services with one port take turns: the other is on its way out.
+        let others: Vec<_> = self
+            .runs
+            .values()
+            .filter(|other| other.service.name != run.service.name)
+            .filter(|other| other.service.ports.iter().any(|port| ports.contains(port)))
+            .map(|other| other.gone.subscribe())
+            .collect();
         AbortOnDropHandle::new(tokio::spawn(async move {
+            for mut other in others {
+                let gone = async { while other.changed().await.is_ok() {} };
+                // What does not go is named by what follows.
+                let _ = tokio::time::timeout(OTHERS_GO_WITHIN, gone).await;
+            }
             let mut all: Vec<String> = missing.into_iter().collect();
             all.extend(obstacles(&ports, &ours).await);
             outbox.put(Input::Checked {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
+use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Supervisor;
@@ -44,6 +45,8 @@ pub(super) struct LiveRun {
     pub(super) is_before_start: bool,
     /// Whether the command after its end was begun.
     pub(super) has_begun_after_stop: Arc<AtomicBool>,
+    /// Ends with the run: whoever waits for that holds the other end.
+    pub(super) gone: watch::Sender<()>,
     /// Something that people should know of it.
     pub(super) note: Option<String>,
     /// The command that runs beside it once it is ready.
@@ -80,6 +83,7 @@ impl LiveRun {
             is_cancelled: false,
             is_before_start: false,
             has_begun_after_stop: Arc::default(),
+            gone: watch::Sender::new(()),
             note: None,
             after_ready: None,
             watcher: None,
