@@ -22,6 +22,7 @@ pub mod record;
 pub mod render;
 pub mod selftest;
 pub mod store;
+pub mod story;
 pub mod supervisor;
 pub mod sys;
 pub mod time;

@@ -29,6 +29,7 @@ mod supervise;
 mod up;
 mod validate;
 mod watch;
+mod why;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -101,6 +102,8 @@ enum Command {
     Restart(up::RestartArguments),
     /// Show what runs, what does not, and why
     Status(status::Arguments),
+    /// Tell one service's whole story: what it is, why, and what to do
+    Why(why::Arguments),
     /// Show all projects of yours, those too that a killed supervisor left behind
     Ps(ps::Arguments),
     /// Show what services printed
@@ -198,6 +201,7 @@ fn dispatch(call: &Call, command: Command) -> Result<ExitCode, Failure> {
         Command::Stop(arguments) => wait_for(down::stop(call, arguments)),
         Command::Restart(arguments) => wait_for(up::restart(call, arguments)),
         Command::Status(arguments) => wait_for(status::run(call, &arguments)),
+        Command::Why(arguments) => wait_for(why::run(call, &arguments)),
         Command::Ps(arguments) => wait_for(ps::run(call, &arguments)),
         Command::Logs(arguments) => logs::run(call, &arguments),
         Command::Events(arguments) => events::run(call, &arguments),

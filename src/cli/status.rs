@@ -101,7 +101,7 @@ fn rendered(call: &Call, status: &Status, look: Look, most_lines: Option<usize>)
 }
 
 /// The status as it is now, of the services that are meant.
-async fn present(
+pub(super) async fn present(
     call: &Call,
     project: &Project,
     selection: &[Selector],

@@ -23,6 +23,7 @@ pub mod schema;
 mod similar;
 pub mod source;
 mod syntax;
+pub mod written;
 mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -23,6 +23,7 @@ pub mod screen;
 pub mod selftest;
 pub mod status;
 pub mod table;
+pub mod why;
 
 use std::os::fd::AsFd;
 

@@ -385,8 +385,8 @@ fn next_steps(status: &Status, screen: &Screen<'_>) -> String {
     troubled.sort_by_key(|(trouble, _)| *trouble);
     let mut text = String::new();
     if let Some((_, first)) = troubled.first() {
-        let typed = (screen.typed)(&format!("logs {first}"));
-        text += &help(&format!("`{typed}` shows its last words"), look);
+        let typed = (screen.typed)(&format!("why {first}"));
+        text += &help(&format!("`{typed}` tells the whole story"), look);
     }
     text
 }
@@ -497,7 +497,7 @@ pub(super) mod tests {
         in no group
           bridge   failed   -    -     -      -       -      -         baudbot-bridge
               exited with 1; gave up after 10 failures in a row
-        help: `baudbot logs bridge` shows its last words
+        help: `baudbot why bridge` tells the whole story
         ");
     }
 
@@ -516,7 +516,7 @@ pub(super) mod tests {
           bridge   failed   -    -     baudbot-bridge
               exited with 1; gave up after 10 failures in
               a row
-        help: `baudbot logs bridge` shows its last words
+        help: `baudbot why bridge` tells the whole story
         ");
     }
 
@@ -541,7 +541,7 @@ pub(super) mod tests {
           bridge      failed   -    -     -      -       -      -         baudbot-bridge
               exited with 1; gave up after 10 failures in a row
         and 201 more
-        help: `baudbot logs bridge` shows its last words
+        help: `baudbot why bridge` tells the whole story
         ");
     }
 

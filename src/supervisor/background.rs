@@ -58,6 +58,8 @@ async fn run(project: Project, guardian: Option<i32>) -> u8 {
         eprintln!("cannot let go of standard output: {error}");
     }
     supervisor.turn(&mut sources, |_| ()).await;
+    // Whoever asks from here on hears at once that nobody answers any more.
+    drop(sources);
     let proof = supervisor.leave(door).await;
     if proof.is_clean() {
         ExitCode::Done.number()

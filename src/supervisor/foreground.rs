@@ -71,6 +71,8 @@ pub async fn run_in_foreground(
     };
     after(&supervisor);
     supervisor.turn(&mut sources, after).await;
+    // Whoever asks from here on hears at once that nobody answers any more.
+    drop(sources);
     notify(&[NotifyState::Stopping]);
     Ok(supervisor.leave(door).await)
 }

@@ -57,6 +57,7 @@ const TABLE: &[Row] = &[
             "log_format",
             "supervisor",
             "event",
+            "story",
             "layers",
             "selftest",
             "sys",
@@ -68,6 +69,7 @@ const TABLE: &[Row] = &[
         &[
             "exit",
             "event",
+            "story",
             "control::protocol",
             "manifest",
             "graph",
@@ -137,6 +139,11 @@ const TABLE: &[Row] = &[
     row("selftest::report", World::Pure, &["layers"]),
     // The pure heart.
     row("event", World::Pure, &["machine", "plan"]),
+    row(
+        "story",
+        World::Pure,
+        &["control::protocol", "event", "machine", "manifest::model"],
+    ),
     row("event_log", World::Shell, &["event"]),
     row("record", World::Pure, &["manifest::model", "machine"]),
     row(

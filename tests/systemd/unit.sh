@@ -39,6 +39,11 @@ if [ "$type" = notify ]; then
   # READY=1 came only once the order was fulfilled.
   [ -e "$HOME/project/begun" ] || fail "it was ready before its services were"
 fi
+# A unit of type exec has started before its supervisor answers, and nobody else may become it.
+while [ "$("$program" status -p unit >/dev/null 2>&1; echo $?)" = 3 ]; do
+  systemctl --user is-active --quiet "$unit" || fail "it ended before it answered"
+  sleep 0.05
+done
 "$program" status -p unit >/dev/null || "$program" up -f "$HOME/project/baudbot.yaml" || fail "it does not come up"
 main=$(systemctl --user show -p MainPID --value "$unit")
 supervisor=$("$program" status -p unit --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["supervisor"]["pid"])')

@@ -1,0 +1,127 @@
+//! `baudbot why NAME`: one service's whole story.
+//!
+//! Exit code: 0 when the service is as it should be, 1 when it is not, 2 when there is no such
+//! service.
+
+use std::io;
+use std::path::PathBuf;
+
+use clap::Args;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::{Call, Failure, project, status};
+use crate::code;
+use crate::control::protocol::Status;
+use crate::event::Event;
+use crate::exit::ExitCode;
+use crate::id::ServiceName;
+use crate::log_reader::{Line, Merged, Start};
+use crate::manifest::written;
+use crate::render::status::is_as_wanted;
+use crate::render::{log, why};
+use crate::store::Project;
+use crate::story::{Known, Story, Written, tell};
+
+/// How many lines of the log are told.
+const LAST_LINES: usize = 10;
+/// How many events are looked through, from the newest back.
+const LAST_EVENTS: usize = 5000;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Of which service
+    #[arg(value_name = "NAME")]
+    service: ServiceName,
+    /// Print the story for programs
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let name = project::project_name(call)?;
+    let project = Project::locate(&name)?;
+    let status = status::present(call, &project, &[]).await?;
+    let story = story(call, &project, &status, &arguments.service);
+    if story.status.is_none() && story.ends.is_empty() {
+        return Err(unknown(call, &arguments.service, &status));
+    }
+    if arguments.json {
+        call.print_json(&story)?;
+    } else {
+        let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+        let screen = why::Screen {
+            now: Timestamp::now(),
+            zone: &TimeZone::system(),
+            look: call.out,
+            here: &here,
+            typed: &|command| call.typed(command),
+        };
+        call.print(&why::why(&story, &screen))?;
+    }
+    Ok(match story.status.as_ref().is_some_and(is_as_wanted) {
+        true => ExitCode::Done,
+        false => ExitCode::Failed,
+    })
+}
+
+fn story(call: &Call, project: &Project, status: &Status, service: &ServiceName) -> Story {
+    let loaded = project::load(call).ok().map(|(_, loaded)| loaded);
+    let manifest = loaded
+        .as_ref()
+        .and_then(|loaded| loaded.manifest.as_ref())
+        .filter(|manifest| manifest.project == *project.name());
+    let place = |path: &[&str]| {
+        manifest?;
+        let found = written::find(&loaded.as_ref()?.sources, path)?;
+        // Less than the service itself says nothing about it.
+        let field = path.get(2..found.depth)?;
+        Some(Written {
+            field: field.join("."),
+            file: found.file,
+            line: found.line,
+        })
+    };
+    // What cannot be read makes the story shorter, and is no reason to tell none.
+    let events = last(&project.events_file(), LAST_EVENTS).unwrap_or_default();
+    let lines = last(&project.log_file(service), LAST_LINES).unwrap_or_default();
+    let read = |line: &Line| Event::read(&line.content);
+    tell(&Known {
+        service,
+        manifest,
+        status,
+        events: &events.iter().filter_map(read).collect::<Vec<_>>(),
+        log: &lines
+            .iter()
+            .map(|line| log::plain(&line.content))
+            .collect::<Vec<_>>(),
+        place: &place,
+    })
+}
+
+/// The last lines of a chain of files.
+fn last(path: &std::path::Path, count: usize) -> io::Result<Vec<Line>> {
+    let mut merged = Merged::open(&[path], Start::Last(count))?;
+    let mut lines = Vec::new();
+    while let Some((_, line)) = merged.next_line()? {
+        lines.push(line);
+    }
+    Ok(lines)
+}
+
+fn unknown(call: &Call, name: &ServiceName, status: &Status) -> Failure {
+    let distance = |other: &&str| strsim::damerau_levenshtein(other, name.as_str());
+    let names = status.services.keys().map(ServiceName::as_str);
+    let near = names
+        .min_by_key(distance)
+        .filter(|near| distance(near) <= 2);
+    Failure::new(
+        code!("cli::unknown_name"),
+        ExitCode::Usage,
+        format!("no service is called `{name}`, and none ever was"),
+    )
+    .help(match near {
+        Some(near) => format!("a similar name exists: `{near}`"),
+        None => format!("see what there is with `{}`", call.typed("status")),
+    })
+}
