@@ -5,12 +5,15 @@
 //! after a torn one the next begins on a new line, and readers skip it. Only a supervisor rotates,
 //! and only one that holds the project's lock writes.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::event::Event;
+use crate::event::{Event, What};
+use crate::id::ServiceName;
+use crate::machine::StateWord;
 
 /// How large one file may become, in bytes: some five thousand events.
 const LARGEST: u64 = 1 << 20;
@@ -81,6 +84,21 @@ pub fn add_one(path: &Path, event: &Event) -> io::Result<()> {
     open(path)?.write_all(event.text().as_bytes())
 }
 
+/// The state that each service came into last, as far as the log reaches back.
+pub fn last_states(path: &Path) -> BTreeMap<ServiceName, StateWord> {
+    let mut states = BTreeMap::new();
+    for path in [numbered(path, 1), path.to_owned()] {
+        // One that is missing or cannot be read tells nothing.
+        let text = fs::read(path).unwrap_or_default();
+        for event in text.split(|byte| *byte == b'\n').filter_map(Event::read) {
+            if let What::Service(change) = event.what {
+                states.insert(change.service, change.to);
+            }
+        }
+    }
+    states
+}
+
 fn open(path: &Path) -> io::Result<File> {
     let mut file = OpenOptions::new()
         .create(true)
@@ -99,12 +117,14 @@ fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+fn numbered(path: &Path, number: u32) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{number}"));
+    PathBuf::from(name)
+}
+
 fn rotate(path: &Path) -> io::Result<()> {
-    let numbered = |number: u32| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".{number}"));
-        PathBuf::from(name)
-    };
+    let numbered = |number| numbered(path, number);
     let moves = (1..KEPT - 1)
         .rev()
         .map(|number| (numbered(number), numbered(number + 1)))
@@ -121,7 +141,7 @@ fn rotate(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Did, Supervision, What};
+    use crate::event::{Did, Supervision};
     use jiff::Timestamp;
 
     fn event(pid: i32) -> Event {

@@ -20,6 +20,7 @@ use crate::catalogue::Code;
 use crate::code;
 use crate::id::{ProjectName, ServiceName};
 use crate::record::{Ledger, LedgerError, Line, RecordedProcess};
+use crate::sys::identity::{Identity, PidFd};
 
 /// The longest path that a unix socket may have, from `unix(7)`: 108 bytes with the closing zero.
 const LONGEST_SOCKET_PATH: usize = 107;
@@ -368,6 +369,12 @@ impl Project {
         serde_json::from_str(&fs::read_to_string(self.lock_file()).ok()?).ok()
     }
 
+    /// The process that brings the project's supervisor back, if it lives.
+    pub fn living_guardian(&self) -> Option<Identity> {
+        let recorded = self.lock_holder()?.guardian?;
+        living(&recorded)
+    }
+
     /// Takes the project's lock; `None` when another supervisor holds it. It is held until the
     /// returned value is dropped or the process ends, however it ends (`flock(2)`).
     ///
@@ -455,6 +462,18 @@ impl Project {
         }
         let _ = fs::remove_dir(&self.runtime_dir);
     }
+}
+
+/// The very process that was recorded, if it lives; a zombie does not.
+pub fn living(recorded: &RecordedProcess) -> Option<Identity> {
+    let identity = Identity {
+        pid: recorded.pid,
+        start_time: recorded.start_time,
+        boot_id: recorded.boot_id.clone(),
+    };
+    let handle = PidFd::open_verified(&identity).ok()??;
+    let is_over = handle.is_over().unwrap_or(true);
+    (!is_over).then_some(identity)
 }
 
 fn create_private(path: &Path, must_be_ours: bool) -> Result<(), StoreError> {

@@ -147,6 +147,49 @@ fn without_its_guardian_a_supervisor_goes_on_and_says_so() {
 }
 
 #[test]
+fn whoever_finds_both_killed_is_told_what_runs_and_how_to_bring_supervision_back() {
+    let scene = Scene::new(&format!(
+        "services: {{a: {{command: {STEADY}}}, b: {{command: {STEADY}}}, never: {{command: {STEADY}, when: {{env: [NO_SUCH]}}}}}}"
+    ));
+    scene.run(["up"]).success();
+    let (a, b) = (scene.pid("a"), scene.pid("b"));
+    scene.kill_supervisor();
+    let status = scene.run(["status"]).code(1);
+    let told = "scene: the supervisor was killed; 2 services run unsupervised\n";
+    assert!(status.stdout.starts_with(told), "{}", status.stdout);
+    let help =
+        "`baudbot up` brings supervision back, and leaves them running; `baudbot down` ends them";
+    assert!(status.stdout.contains(help), "{}", status.stdout);
+    let status = scene.run(["status", "--json"]).code(1).json();
+    assert!(status["supervisor"].is_null());
+    assert_eq!(status["services"]["a"]["pid"], a);
+    assert_eq!(status["services"]["a"]["state"], "ready");
+    assert!(is_alive(a) && is_alive(b));
+    scene.run(["up"]).success();
+    scene.run(["status"]).success();
+    scene.end();
+}
+
+#[test]
+fn a_command_does_not_wait_for_the_guardian_s_patience() {
+    let scene = steady();
+    let guardian = scene.guardian();
+    // The first crash is followed at once, the second after a second, the third after two.
+    for _ in 0..2 {
+        let supervisor = scene.supervisor();
+        scene.crash_supervisor();
+        wait_until("another supervisor", || {
+            another_supervisor(&scene, supervisor).is_some()
+        });
+    }
+    scene.crash_supervisor();
+    scene.run(["up"]).success();
+    assert_eq!(scene.guardian(), guardian);
+    scene.expect_state("a", "ready");
+    scene.end();
+}
+
+#[test]
 fn how_an_orphan_ended_is_written_down() {
     let scene = steady();
     let (service, supervisor) = (scene.pid("a"), scene.supervisor());

@@ -4,6 +4,7 @@
 //! 1 otherwise. With `--wait` the same, once it is decided; 4 when it is not in time.
 
 mod live;
+mod unsupervised;
 mod wait;
 mod watch;
 
@@ -106,7 +107,11 @@ pub(super) async fn present(
     project: &Project,
     selection: &[Selector],
 ) -> Result<Status, Failure> {
-    let answered = answer(project).await?;
+    let answered = match answer(project).await? {
+        // One that has just crashed is back in a moment.
+        None if unsupervised::is_brought_back(project).await => answer(project).await?,
+        answered => answered,
+    };
     selected(complete(call, project, answered)?, selection)
 }
 
@@ -118,7 +123,10 @@ fn complete(call: &Call, project: &Project, answered: Option<Status>) -> Result<
             Some(manifest) => with_declared(status, &manifest),
             None => status,
         }),
-        None => not_running(call, name.clone()),
+        None => Ok(unsupervised::with_what_runs(
+            not_running(call, name.clone())?,
+            project,
+        )),
     }
 }
 
@@ -226,7 +234,9 @@ fn exit(status: &Status) -> ExitCode {
     let is_well = status.services.values().all(is_as_wanted);
     let is_anything_wanted = status.services.values().any(|one| one.goal == Goal::Up);
     match (&status.supervisor, is_well, is_anything_wanted) {
-        (None, _, _) | (_, true, false) => ExitCode::NotRunning,
+        // What runs without a supervisor is not as it should be.
+        (None, _, true) => ExitCode::Failed,
+        (None, _, false) | (_, true, false) => ExitCode::NotRunning,
         (Some(_), true, true) => ExitCode::Done,
         (Some(_), false, _) => ExitCode::Failed,
     }

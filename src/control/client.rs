@@ -19,6 +19,8 @@ use super::protocol::{Notice, OrderReply, OrderRequest, Refusal, Status};
 use crate::catalogue::Code;
 use crate::code;
 use crate::store::{Project, StoreError};
+use crate::sys::guardian::wake;
+use crate::sys::identity::Identity;
 
 /// How long an answer to a question may take. The event loop answers at once; a supervisor that
 /// does not is stopped (SIGSTOP) or starved.
@@ -26,6 +28,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often a supervisor that is just leaving, or just arriving, is met before giving up.
 const MOST_ATTEMPTS: u32 = 200;
+
+/// How long a guardian may take to bring a supervisor back.
+const BROUGHT_BACK_WITHIN: Duration = Duration::from_secs(5);
 
 /// What can go wrong between the command line and the supervisor.
 #[derive(Debug, thiserror::Error)]
@@ -140,8 +145,15 @@ pub async fn connect_or_start(
     project: &Project,
     mut note: impl FnMut(&str),
 ) -> Result<Client, ClientError> {
-    for _ in 0..MOST_ATTEMPTS {
+    for attempt in 0..MOST_ATTEMPTS {
         if let Some(client) = connect(project).await? {
+            return Ok(client);
+        }
+        if attempt == 0
+            && let Some(guardian) = project.living_guardian()
+            && let Some(client) = brought_back(project, &guardian).await?
+        {
+            note("the supervisor had crashed; its guardian has started it again");
             return Ok(client);
         }
         match start(project, &mut note).await? {
@@ -157,6 +169,28 @@ pub async fn connect_or_start(
             project.state_dir().join("lock").display()
         )),
     })
+}
+
+/// The supervisor that its guardian starts now, if it does. One that cannot begin says why to whoever
+/// starts it next.
+async fn brought_back(
+    project: &Project,
+    guardian: &Identity,
+) -> Result<Option<Client>, ClientError> {
+    if wake(guardian).is_err() {
+        return Ok(None);
+    }
+    let until = tokio::time::Instant::now() + BROUGHT_BACK_WITHIN;
+    while tokio::time::Instant::now() < until {
+        if let Some(client) = connect(project).await? {
+            return Ok(Some(client));
+        }
+        if project.living_guardian().is_none() {
+            return Ok(None);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(None)
 }
 
 enum Started {

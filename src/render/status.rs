@@ -322,7 +322,14 @@ pub fn headline(status: &Status, look: &Look) -> String {
         .collect();
     let well = wanted.iter().filter(|one| is_as_wanted(one)).count();
     let Some(supervisor) = &status.supervisor else {
-        return format!("{project}: not running\n");
+        let running = status.services.values().filter(|one| one.pid.is_some());
+        return match running.count() {
+            0 => format!("{project}: not running\n"),
+            1 => format!("{project}: the supervisor was killed; 1 service runs unsupervised\n"),
+            many => {
+                format!("{project}: the supervisor was killed; {many} services run unsupervised\n")
+            }
+        };
     };
     let mut text = format!(
         "{project}: {well} of {} up",
@@ -367,6 +374,13 @@ pub fn headline(status: &Status, look: &Look) -> String {
 /// What to type about what is not as it should be.
 fn next_steps(status: &Status, screen: &Screen<'_>) -> String {
     let look = &screen.look;
+    if status.supervisor.is_none() && status.services.values().any(|one| one.pid.is_some()) {
+        let (up, down) = ((screen.typed)("up"), (screen.typed)("down"));
+        return help(
+            &format!("`{up}` brings supervision back, and leaves them running; `{down}` ends them"),
+            look,
+        );
+    }
     // A program that reads this has what it needs.
     if look.width.is_none() {
         return String::new();

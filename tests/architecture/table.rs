@@ -58,6 +58,7 @@ const TABLE: &[Row] = &[
             "supervisor",
             "event",
             "story",
+            "event_log",
             "layers",
             "selftest",
             "sys",
@@ -122,7 +123,7 @@ const TABLE: &[Row] = &[
     row(
         "control",
         World::Shell,
-        &["control", "store", "guardian", "event"],
+        &["control", "store", "guardian", "event", "sys"],
     ),
     row(
         "control::protocol",
@@ -144,7 +145,7 @@ const TABLE: &[Row] = &[
         World::Pure,
         &["control::protocol", "event", "machine", "manifest::model"],
     ),
-    row("event_log", World::Shell, &["event"]),
+    row("event_log", World::Shell, &["event", "machine"]),
     row("record", World::Pure, &["manifest::model", "machine"]),
     row(
         "machine",
