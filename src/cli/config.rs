@@ -9,6 +9,7 @@ use regex::Regex;
 use super::{Call, Failure, project};
 use crate::code;
 use crate::exit::ExitCode;
+use crate::manifest::environment::LONGEST_SHOWN;
 use crate::manifest::load::environment;
 use crate::manifest::model::Manifest;
 use crate::manifest::source::Sources;
@@ -60,10 +61,6 @@ const HARMLESS: [&str; 12] = [
     "XDG_RUNTIME_DIR",
     "XDG_STATE_HOME",
 ];
-
-/// Values up to this length are too short to be worth hiding, and hiding them would make holes into
-/// words and numbers that merely look the same.
-const LONGEST_SHOWN: usize = 5;
 
 /// The values of variables that the manifest refers to, longest first: where one holds another, the
 /// longer one goes as a whole.

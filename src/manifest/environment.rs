@@ -77,3 +77,38 @@ pub fn build(
     }
     Ok(built)
 }
+
+/// Values up to this length are not hidden: hiding them would make holes into words and numbers that
+/// merely look the same.
+pub const LONGEST_SHOWN: usize = 5;
+
+/// What stands in the place of a value that is hidden.
+pub const MASK: &str = "***";
+
+/// The values of a run's environment that may be secrets: what came from env files or was taken over.
+/// The longest come first, since one may hold another.
+pub fn secrets(environment: &Environment, built: &BTreeMap<String, String>) -> Vec<String> {
+    let is_known = |name: &String| {
+        environment.set.contains_key(name)
+            || environment.base.contains_key(name)
+            || name == "TMUX_TMPDIR"
+            || name.starts_with("BAUDBOT_")
+    };
+    let mut secrets: Vec<String> = built
+        .iter()
+        .filter(|(name, value)| !is_known(name) && value.chars().count() > LONGEST_SHOWN)
+        .map(|(_, value)| value.clone())
+        .collect();
+    secrets.sort_by_key(|value| std::cmp::Reverse(value.len()));
+    secrets
+}
+
+/// The text without these.
+pub fn masked(mut text: String, secrets: &[String]) -> String {
+    for secret in secrets {
+        if text.contains(secret.as_str()) {
+            text = text.replace(secret.as_str(), MASK);
+        }
+    }
+    text
+}

@@ -9,15 +9,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use crate::manifest::environment::MASK;
 use crate::manifest::model::{
     Cleanup, Command, Environment, Exit, Group, Health, Hooks, HttpProbe, Limit, Manifest, Probe,
     Ready, Restart, Service, Signal, Stop, TmuxServer, When,
 };
 use crate::manifest::{PrintError, to_yaml};
 use crate::port::{Host, Port, Protocol};
-
-/// What stands in the place of a value.
-pub const MASK: &str = "***";
 
 /// What of the manifest is shown.
 #[derive(Debug, Clone, Copy)]

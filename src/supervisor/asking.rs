@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::ending::force;
+use crate::manifest::environment::masked;
 use crate::manifest::model::{Command, HttpProbe, Probe};
 use crate::sys::account::Account;
 use crate::sys::census::Roots;
@@ -36,6 +37,8 @@ pub(super) struct Asked {
     pub(super) mark: Option<Mark>,
     /// From what they are found.
     pub(super) roots: Roots,
+    /// What must not be told.
+    pub(super) secrets: Vec<String>,
 }
 
 /// What an attempt came to.
@@ -74,7 +77,12 @@ pub(super) async fn ask(probe: &Probe, asked: &Asked, limit: Duration) -> Verdic
             );
         }
     }
-    verdict
+    Verdict {
+        outcome: verdict
+            .outcome
+            .map_err(|error| masked(error, &asked.secrets)),
+        said: masked(verdict.said, &asked.secrets),
+    }
 }
 
 async fn attempt(probe: &Probe, asked: &Asked) -> Verdict {
@@ -101,6 +109,8 @@ async fn http(asked: &HttpProbe) -> Result<(), String> {
     let host = uri.host().ok_or_else(|| format!("`{url}` names no host"))?;
     let bare_host = host.trim_start_matches('[').trim_end_matches(']');
     let stream = tcp(bare_host, uri.port_u16().unwrap_or(80)).await?;
+    // What is asked for may be told, what is given along may be a token.
+    let url = url.split('?').next().unwrap_or_default();
     let failed = |error: hyper::Error| format!("{method} {url}: {error}");
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await

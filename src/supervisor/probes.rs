@@ -18,6 +18,7 @@ use super::input::{Input, Outbox};
 use crate::control::protocol::{LastProbe, Question};
 use crate::id::{RunId, ServiceName};
 use crate::machine::RunEvent;
+use crate::manifest::environment::secrets;
 use crate::manifest::model::{Health, Probe, Ready};
 use crate::sys::census::{Owner, Roots};
 use crate::sys::mark::Mark;
@@ -128,6 +129,7 @@ impl Supervisor {
                     .nesting
                     .map(|nesting| Mark::for_run(self.project_id, probes_of(id), nesting)),
                 roots: self.probe_roots(id),
+                secrets: secrets(&run.service.env, &run.environment),
             },
             outbox: self.outbox.clone(),
             question,

@@ -9,6 +9,7 @@ mod preflight;
 mod scene;
 mod templates;
 mod when;
+mod words;
 
 /// A service that ends well on TERM.
 const STEADY: &str =
