@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::service::Values;
 use crate::manifest::diagnostic::Diagnostic;
-use crate::manifest::field::{Field, Spanned, Table};
+use crate::manifest::field::{Field, Spanned};
 use crate::manifest::model::{LIMITS, Limit, RESERVED_LIMIT};
 use crate::manifest::raw;
 use crate::manifest::scalars::LimitValue;
@@ -13,11 +13,14 @@ use crate::manifest::source::Span;
 
 /// Lays the tables over one another, name by name, and resolves what is left.
 pub(super) fn resolve(
-    layers: &[&Table<raw::Limit>],
+    raw: &raw::Service,
+    defaults: &[&raw::Defaults],
     values: &mut Values<'_>,
 ) -> BTreeMap<String, Limit> {
     let mut limits = BTreeMap::new();
-    for (key, written) in layers.iter().flat_map(|table| &table.0) {
+    let layers = defaults.iter().map(|layer| &layer.limits);
+    let layers = layers.chain([&raw.limits]).filter_map(Field::value);
+    for (key, written) in layers.flat_map(|table| &table.0) {
         if !is_known(&key.value, key.span, values) {
             continue;
         }

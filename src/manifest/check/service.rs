@@ -95,11 +95,6 @@ fn resolved(
         .unwrap_or_else(|| Command::Shell(String::new()));
     let working_dir = working_dir(raw, &texts, &settings, texts_in, &mut values);
     let when = when::resolve(raw, &resolved, &texts, world, &mut values);
-    let limits: Vec<_> = defaults
-        .iter()
-        .filter_map(|layer| layer.limits.value())
-        .chain(raw.limits.value())
-        .collect();
     let umask = layered(&defaults, |one| &one.umask, &raw.umask);
     Service {
         name: name.clone(),
@@ -108,7 +103,7 @@ fn resolved(
         working_dir,
         umask: umask.and_then(|umask| values.fit(umask, "umask", scalars::Umask::meaning)),
         user: resolved.user.as_ref().map(|user| user.name.clone()),
-        limits: limits::resolve(&limits, &mut values),
+        limits: limits::resolve(raw, &defaults, &mut values),
         groups: memberships(Some(raw))
             .filter_map(|(group, _)| Some(world.groups.get(group)?.name.clone()))
             .collect(),
@@ -126,20 +121,8 @@ fn resolved(
         restart: restart(raw, &defaults, &kind, &mut values),
         stop: stop(raw, &defaults, &texts, &mut values),
         hooks: hooks(raw, &defaults, &texts, &mut values),
-        success_exit: match layered(&defaults, |one| &one.success_exit, &raw.success_exit) {
-            Some(exits) => values.exits(&exits.value, "success_exit"),
-            None => vec![Exit::Code(0)],
-        },
-        cleanup: world
-            .written_cleanup(declared)
-            .and_then(|written| {
-                cleanup::resolve(
-                    &written.cleanup.value,
-                    session.as_deref(),
-                    values.diagnostics,
-                )
-            })
-            .unwrap_or_else(|| default_cleanup(session.as_deref())),
+        success_exit: success_exit(raw, &defaults, &mut values),
+        cleanup: cleanup(world, declared, session.as_deref(), &mut values),
         log: log(raw, &defaults, &mut values),
         env: resolved.environment.clone(),
         kind,
@@ -350,6 +333,29 @@ fn max_delay(
 /// The value of the highest layer that has one.
 fn pick<'a, S, T>(layers: &[&'a S], of: impl Fn(&'a S) -> &'a Field<T>) -> Option<&'a Spanned<T>> {
     layers.iter().rev().find_map(|layer| of(layer).written())
+}
+
+fn success_exit(
+    raw: &raw::Service,
+    defaults: &[&raw::Defaults],
+    values: &mut Values<'_>,
+) -> Vec<Exit> {
+    match layered(defaults, |one| &one.success_exit, &raw.success_exit) {
+        Some(exits) => values.exits(&exits.value, "success_exit"),
+        None => vec![Exit::Code(0)],
+    }
+}
+
+fn cleanup(
+    world: &World<'_>,
+    declared: &Declared<'_, ServiceName, raw::Service>,
+    session: Option<&str>,
+    values: &mut Values<'_>,
+) -> Cleanup {
+    world
+        .written_cleanup(declared)
+        .and_then(|written| cleanup::resolve(&written.cleanup.value, session, values.diagnostics))
+        .unwrap_or_else(|| default_cleanup(session))
 }
 
 /// The commands that run beside it.
