@@ -26,6 +26,7 @@ pub mod story;
 pub mod supervisor;
 pub mod sys;
 pub mod time;
+pub mod ui;
 
 /// So that what the tests in `tests/` share can be shared with those beside the code.
 #[cfg(test)]

@@ -26,6 +26,7 @@ mod selftest;
 mod session;
 mod status;
 mod supervise;
+mod ui;
 mod up;
 mod validate;
 mod watch;
@@ -112,6 +113,8 @@ enum Command {
     Events(events::Arguments),
     /// Attach this terminal to the tmux session of a service
     Attach(attach::Arguments),
+    /// See and steer everything on one screen
+    Ui(ui::Arguments),
     /// Show what an order would do, and why
     Plan(plan::Arguments),
     /// Check the manifest and report every mistake in it
@@ -206,6 +209,7 @@ fn dispatch(call: &Call, command: Command) -> Result<ExitCode, Failure> {
         Command::Logs(arguments) => logs::run(call, &arguments),
         Command::Events(arguments) => events::run(call, &arguments),
         Command::Attach(arguments) => wait_for(attach::run(call, &arguments)),
+        Command::Ui(_) => wait_for(ui::run(call)),
         Command::Plan(arguments) => wait_for(plan::run(call, arguments)),
         Command::Validate(arguments) => validate::run(call, &arguments),
         Command::Schema(arguments) => schema::run(call, &arguments),

@@ -119,10 +119,7 @@ pub(super) async fn present(
 fn complete(call: &Call, project: &Project, answered: Option<Status>) -> Result<Status, Failure> {
     let name = project.name();
     match answered {
-        Some(status) => Ok(match project::manifest_if_any(call, name) {
-            Some(manifest) => with_declared(status, &manifest),
-            None => status,
-        }),
+        Some(status) => Ok(declared(call, status)),
         None => Ok(unsupervised::with_what_runs(
             not_running(call, name.clone())?,
             project,
@@ -177,12 +174,7 @@ async fn answer(project: &Project) -> Result<Option<Status>, Failure> {
 
 /// What there is to say when no supervisor runs: the services that could.
 fn not_running(call: &Call, name: ProjectName) -> Result<Status, Failure> {
-    let status = Status {
-        version: VERSION,
-        project: name,
-        supervisor: None,
-        services: IndexMap::new(),
-    };
+    let status = without_supervisor(name);
     if let Some(manifest) = project::manifest_if_any(call, &status.project) {
         return Ok(with_declared(status, &manifest));
     }
@@ -192,6 +184,24 @@ fn not_running(call: &Call, name: ProjectName) -> Result<Status, Failure> {
         project::manifest(call)?;
     }
     Ok(status)
+}
+
+/// What there is to say without a supervisor, before anybody looked at a manifest.
+pub(super) fn without_supervisor(project: ProjectName) -> Status {
+    Status {
+        version: VERSION,
+        project,
+        supervisor: None,
+        services: IndexMap::new(),
+    }
+}
+
+/// The status together with what the manifest declares, if that can be had without a word.
+pub(super) fn declared(call: &Call, status: Status) -> Status {
+    match project::manifest_if_any(call, &status.project) {
+        Some(manifest) => with_declared(status, &manifest),
+        None => status,
+    }
 }
 
 /// The status in the order of the manifest, with the declared services that were never ordered up;

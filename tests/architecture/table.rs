@@ -46,6 +46,7 @@ const TABLE: &[Row] = &[
         World::Shell,
         &[
             "render",
+            "ui",
             "exit",
             "control",
             "store",
@@ -81,6 +82,12 @@ const TABLE: &[Row] = &[
             "log_format",
             "log_reader",
         ],
+    ),
+    // The screen of `ui`, without its terminal.
+    row(
+        "ui",
+        World::Pure,
+        &["control::protocol", "machine", "render"],
     ),
     row("exit", World::Pure, &[]),
     // Logs.
