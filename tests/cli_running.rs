@@ -615,6 +615,41 @@ fn logs_are_chosen_by_time_and_by_text() {
     }
 }
 
+const COUNTED: &str = r#"
+version: 1
+project: counted
+services:
+  counted: { command: 'echo x >> runs; echo "run $(wc -l < runs)"; exec sleep 1000', ready: { log: run } }
+  once: { type: task, command: 'echo once' }
+"#;
+
+#[test]
+fn the_run_before_is_told_from_the_latest() {
+    let scene = Scene::new(COUNTED);
+    scene.run(&["up"]).exits(0);
+    scene
+        .run(&["logs", "--previous"])
+        .exits(3)
+        .notes("there was no earlier run of `counted` and `once`");
+    scene.run(&["restart", "counted"]).exits(0);
+    scene.run(&["restart", "counted"]).exits(0);
+    assert_eq!(
+        scene.run(&["logs", "--previous"]).exits(0).out,
+        "counted | run 2\n"
+    );
+    scene
+        .run(&["logs", "--previous", "counted", "once"])
+        .exits(0)
+        .notes("note: there was no earlier run of `once`");
+    // Also when a later supervisor wrote on.
+    scene.run(&["down"]).exits(0);
+    scene.run(&["up", "counted"]).exits(0);
+    assert_eq!(
+        scene.run(&["logs", "--previous", "counted"]).exits(0).out,
+        "counted | run 3\n"
+    );
+}
+
 const TERMINAL: &str = r#"
 version: 1
 project: term
@@ -634,6 +669,7 @@ fn attach_says_why_it_cannot() {
     scene
         .run(&["attach", "screenplay"])
         .exits(1)
+        .notes("attaching needs a terminal")
         .notes("logs -f screenplay");
     scene
         .run(&["attach", "scree"])

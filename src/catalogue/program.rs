@@ -29,11 +29,6 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Write one with `baudbot init`, or name one with `-f FILE`.",
     ),
     entry(
-        "cli::not_attachable",
-        "Only a tmux session can be attached to, and the service is none.",
-        "See what it prints with `baudbot logs NAME`.",
-    ),
-    entry(
         "cli::not_logged",
         "Nothing was logged yet, so there is nothing to show.",
         "Start the services with `baudbot up`.",
@@ -109,6 +104,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Use the same version of baudbot at both ends.",
     ),
     entry(
+        "control::bad_query",
+        "What was asked of the control socket beside the path cannot be understood.",
+        "`docs/control-api.md` lists what may be asked.",
+    ),
+    entry(
         "control::bad_version",
         "An order has another version than the supervisor reads.",
         "Use the same version of baudbot at both ends.",
@@ -134,9 +134,19 @@ pub(super) const ENTRIES: &[Entry] = &[
         "End it with `kill`: the next command finds all that it started.",
     ),
     entry(
+        "control::too_many_readers",
+        "So many clients read logs from the control socket that no more are served.",
+        "End one of them; `baudbot logs` reads the files and needs no place.",
+    ),
+    entry(
         "control::unknown_path",
         "The control socket has nothing at this path.",
         "The message lists the paths that there are.",
+    ),
+    entry(
+        "control::unreadable_body",
+        "The body of an order did not come whole, or is larger than any order is.",
+        "Send an order as `docs/control-api.md` has it.",
     ),
     entry(
         "store::file",

@@ -3,18 +3,18 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::path::Path;
 
 use clap::Args;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use regex::Regex;
 
-use super::{Call, Failure, moment, project};
+use super::{Call, Failure, moment, project, runs};
 use crate::code;
+use crate::control::logs::log_line;
 use crate::exit::ExitCode;
 use crate::id::ServiceName;
-use crate::log_reader::{Filter, Line, Merged, Source, Start, Watch, Woken};
+use crate::log_reader::{Filter, Line, Merged, Source, Start, Watch, Woken, logged};
 use crate::manifest::model::Manifest;
 use crate::plan::Selector;
 use crate::render::{self, human, log};
@@ -40,6 +40,9 @@ pub(super) struct Arguments {
     /// Only what was printed until then
     #[arg(long, value_name = "TIME", value_parser = moment::parse, conflicts_with = "follow")]
     until: Option<Timestamp>,
+    /// Only what the run before the latest one printed
+    #[arg(long, conflicts_with_all = ["follow", "since", "until"])]
+    previous: bool,
     /// Only lines that match; (?i) at its start ignores case
     #[arg(short, long, value_name = "REGEX")]
     grep: Option<Regex>,
@@ -49,6 +52,23 @@ pub(super) struct Arguments {
     /// One JSON object a line
     #[arg(long)]
     json: bool,
+}
+
+impl Arguments {
+    /// The last lines of one service, and all that comes.
+    pub(super) fn following(service: ServiceName) -> Self {
+        Self {
+            selection: vec![Selector::Service(service)],
+            follow: true,
+            lines: Some(LINES_BEFORE_FOLLOWING),
+            since: None,
+            until: None,
+            previous: false,
+            grep: None,
+            timestamps: false,
+            json: false,
+        }
+    }
 }
 
 pub(super) fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failure> {
@@ -71,6 +91,9 @@ pub(super) fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failur
         true => Some(watch(&project)?),
         false => None,
     };
+    if arguments.previous {
+        return print_previous(&mut shown, arguments, start);
+    }
     let sources: Vec<Source> = shown
         .services
         .iter()
@@ -145,7 +168,8 @@ impl Shown<'_> {
     fn line(&self, index: usize, line: &Line) -> String {
         let name = &self.services[index];
         if self.is_json {
-            return format!("{}\n", log::json(name, line));
+            let line = serde_json::to_string(&log_line(name, line));
+            return line.unwrap_or_default() + "\n";
         }
         let width = self.services.iter().map(|name| name.as_str().len()).max();
         let text = log::line(
@@ -164,7 +188,7 @@ impl Shown<'_> {
 
     /// Takes in the logs of services that were not there before.
     fn add_new(&mut self, merged: &mut Merged) -> Result<(), Failure> {
-        for name in logged(self.project)? {
+        for name in logged(&self.project.log_dir()).map_err(|error| cannot_read(&error))? {
             if !self.services.contains(&name) {
                 merged
                     .add(self.project.log_file(&name))
@@ -174,6 +198,58 @@ impl Shown<'_> {
         }
         Ok(())
     }
+}
+
+/// Prints what the runs before the latest ones left.
+fn print_previous(
+    shown: &mut Shown<'_>,
+    arguments: &Arguments,
+    start: Start,
+) -> Result<ExitCode, Failure> {
+    let runs = runs::previous(shown.project)
+        .map_err(|error| Failure::system("cannot read the events", &error))?;
+    let without: Vec<ServiceName> = shown
+        .services
+        .iter()
+        .filter(|name| !runs.contains_key(*name))
+        .cloned()
+        .collect();
+    shown.services.retain(|name| runs.contains_key(name));
+    if shown.services.is_empty() {
+        return Err(Failure::new(
+            code!("cli::not_logged"),
+            ExitCode::NotRunning,
+            format!("there was no earlier run of {}", human::names(&without)),
+        )
+        .help(format!(
+            "see what the latest run printed with `{}`",
+            shown.call.typed("logs")
+        )));
+    }
+    if !arguments.selection.is_empty() && !without.is_empty() {
+        let note = format!("there was no earlier run of {}", human::names(&without));
+        shown
+            .call
+            .note(&render::failure::note(&note, &shown.call.err));
+    }
+    let sources = shown
+        .services
+        .iter()
+        .map(|name| Source {
+            path: shown.project.log_file(name),
+            since: runs.get(name).map(|span| span.since),
+            until: runs.get(name).map(|span| span.until),
+        })
+        .collect();
+    let mut merged = Merged::open_chosen(sources, start, filter(arguments))
+        .map_err(|error| cannot_read(&error))?;
+    if shown.print(&mut merged)? == 0 {
+        let note = "no line is as asked for";
+        shown
+            .call
+            .note(&render::failure::note(note, &shown.call.err));
+    }
+    Ok(ExitCode::Done)
 }
 
 /// Which lines are wanted, by what people see of them.
@@ -238,7 +314,7 @@ fn services(
         Some(manifest) => manifest.services.keys().cloned().collect(),
         None => Vec::new(),
     };
-    for name in logged(project)? {
+    for name in logged(&project.log_dir()).map_err(|error| cannot_read(&error))? {
         if !known.contains(&name) {
             known.push(name);
         }
@@ -289,24 +365,4 @@ fn unknown(selector: &Selector, known: &[ServiceName]) -> Failure {
         }
         _ => failure,
     }
-}
-
-/// The services that have left a log, by name.
-fn logged(project: &Project) -> Result<Vec<ServiceName>, Failure> {
-    let directory = project.log_dir();
-    let entries = match std::fs::read_dir(&directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(cannot_read(&error)),
-    };
-    let mut names: Vec<ServiceName> = entries
-        .filter_map(|entry| {
-            let name = entry.ok()?.file_name();
-            let name = Path::new(&name);
-            (name.extension()? == "log").then_some(())?;
-            ServiceName::new(name.file_stem()?.to_str()?).ok()
-        })
-        .collect();
-    names.sort();
-    Ok(names)
 }

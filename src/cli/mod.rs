@@ -6,9 +6,11 @@
 
 mod attach;
 mod call;
+mod completions;
 mod config;
 mod down;
 mod events;
+mod exec;
 mod explain;
 mod failure;
 mod follow;
@@ -17,15 +19,18 @@ mod graph;
 mod init;
 mod instances;
 mod logs;
+mod man;
 mod moment;
 mod plan;
 mod project;
 mod ps;
+mod runs;
 mod schema;
 mod selftest;
 mod session;
 mod status;
 mod supervise;
+mod tmux;
 mod ui;
 mod up;
 mod validate;
@@ -111,8 +116,12 @@ enum Command {
     Logs(logs::Arguments),
     /// Show what happened, and why
     Events(events::Arguments),
-    /// Attach this terminal to the tmux session of a service
+    /// Attach this terminal to a service: to its tmux session, or to what it prints
     Attach(attach::Arguments),
+    /// Run a command with the environment, directory and user of a service
+    Exec(exec::Arguments),
+    /// Run tmux on the server that holds the project's sessions
+    Tmux(tmux::Arguments),
     /// See and steer everything on one screen
     Ui(ui::Arguments),
     /// Show what an order would do, and why
@@ -131,6 +140,10 @@ enum Command {
     Explain(explain::Arguments),
     /// Try on this host whether anything can escape: every trick there is, twice
     Selftest(selftest::Arguments),
+    /// Print what makes a shell complete commands, options and live names
+    Completions(completions::Arguments),
+    /// Print or write manual pages
+    Man(man::Arguments),
     /// Run a project's supervisor
     #[command(hide = true)]
     Supervise(supervise::Arguments),
@@ -159,7 +172,7 @@ fn command() -> clap::Command {
             one.arg(if is_taken { file.short(None) } else { file })
         });
     }
-    command
+    completions::with_names(command)
 }
 
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
@@ -176,6 +189,9 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, cla
 
 /// Parses the arguments (the program's name first), runs the command and says how it ended.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    if let Some(exit) = completions::answer(command) {
+        return exit;
+    }
     let arguments = match parse(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -210,6 +226,10 @@ fn dispatch(call: &Call, command: Command) -> Result<ExitCode, Failure> {
         Command::Events(arguments) => events::run(call, &arguments),
         Command::Attach(arguments) => wait_for(attach::run(call, &arguments)),
         Command::Ui(_) => wait_for(ui::run(call)),
+        Command::Exec(arguments) => exec::run(call, &arguments),
+        Command::Tmux(arguments) => tmux::run(call, &arguments),
+        Command::Completions(arguments) => completions::run(call, &arguments),
+        Command::Man(arguments) => man::run(call, &arguments),
         Command::Plan(arguments) => wait_for(plan::run(call, arguments)),
         Command::Validate(arguments) => validate::run(call, &arguments),
         Command::Schema(arguments) => schema::run(call, &arguments),

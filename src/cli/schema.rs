@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use super::{Call, Failure};
+use crate::control::openapi::openapi_text;
 use crate::control::schema::status_schema_text;
 use crate::exit::ExitCode;
 use crate::manifest::schema::schema_text;
@@ -21,12 +22,15 @@ enum What {
     Manifest,
     /// What `status --json` prints
     Status,
+    /// The control socket, as OpenAPI
+    ControlApi,
 }
 
 pub(super) fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failure> {
     call.print(&match arguments.what {
         What::Manifest => schema_text(),
         What::Status => status_schema_text(),
+        What::ControlApi => openapi_text(),
     })?;
     Ok(ExitCode::Done)
 }

@@ -155,24 +155,30 @@ fn moment_or_null(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 }
 
 /// `POST /v1/orders`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OrderRequest {
     /// [`VERSION`].
     pub version: u32,
     /// What is asked.
     pub order: Order,
-    /// The resolved form, for `up` and `restart`; `null` for `down`.
+    /// The resolved form, for `up` and `restart`: what the same version of the program sends. `null`:
+    /// that which was ordered up last, its env files as they are now. `down` needs none.
+    #[serde(default)]
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub manifest: Option<Manifest>,
-    /// Of what; empty: of everything.
+    /// Of which services, and groups with a leading `@`; empty: of everything.
+    #[serde(default)]
     pub selection: Vec<Selector>,
     /// Only plan.
+    #[serde(default)]
     pub dry_run: bool,
     /// Stop without grace.
+    #[serde(default)]
     pub now: bool,
 }
 
 /// What an order came to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OrderReply {
     /// [`VERSION`].
     pub version: u32,
@@ -189,7 +195,7 @@ pub struct OrderReply {
 }
 
 /// One item of `GET /v1/notices`, a stream of server-sent events.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Notice {
     /// Grows by one with each notice.
     pub sequence: u64,
@@ -198,7 +204,7 @@ pub struct Notice {
 }
 
 /// What is new.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum News {
     /// First in each stream: everything.
@@ -214,8 +220,44 @@ pub enum News {
     Finished(Proof),
 }
 
+/// What `GET /v1/logs` may be asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogsQuery {
+    /// Whose, separated by commas; groups with a leading `@`. All, when it is not given.
+    pub services: Option<String>,
+    /// Only the last lines, counted over all services together.
+    pub lines: Option<usize>,
+    /// Only what was printed since, RFC 3339.
+    #[schemars(schema_with = "moment_or_null")]
+    pub since: Option<Timestamp>,
+    /// Only what was printed until then, RFC 3339.
+    #[schemars(schema_with = "moment_or_null")]
+    pub until: Option<Timestamp>,
+    /// Only lines that match this regular expression.
+    pub grep: Option<String>,
+    /// Go on with what is printed from now on.
+    pub follow: bool,
+}
+
+/// One line that a service printed: an item of `GET /v1/logs`, and what `logs --json` prints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LogLine {
+    /// When its last byte was read, RFC 3339 with nanoseconds.
+    #[schemars(extend("format" = "date-time"))]
+    pub time: String,
+    /// Who printed it.
+    pub service: ServiceName,
+    /// `stdout` or `stderr`.
+    pub stream: String,
+    /// What it says. What is no UTF-8 is replaced.
+    pub line: String,
+    /// Whether it was longer than what is kept.
+    pub is_cut: bool,
+}
+
 /// What was verified after everything stopped.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Proof {
     /// One sentence for each thing that was looked at and found clean.
     pub verified: Vec<String>,
@@ -231,7 +273,7 @@ impl Proof {
 }
 
 /// The body of every answer that is not a success.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
     /// A stable code, as in `baudbot::run::other_manifest`.

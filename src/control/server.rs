@@ -7,14 +7,17 @@
 use std::convert::Infallible;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
 use axum::Json;
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::connect_info::{ConnectInfo, Connected};
-use axum::extract::{DefaultBodyLimit, Query, Request as HttpRequest, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{DefaultBodyLimit, FromRequest, Query, Request as HttpRequest, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_LENGTH;
 use axum::middleware::{self, Next};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -28,7 +31,8 @@ use crate::code;
 
 use crate::event::By;
 
-use super::protocol::{News, Notice, OrderReply, OrderRequest, Refusal, Status};
+use super::logs;
+use super::protocol::{LogsQuery, News, Notice, OrderReply, OrderRequest, Refusal, Status};
 
 /// The largest order that is read, in bytes: a resolved manifest of some ten thousand services.
 const LARGEST_BODY: usize = 64 << 20;
@@ -67,6 +71,8 @@ pub struct Shared {
     pub requests: mpsc::UnboundedSender<Request>,
     /// From the event loop.
     pub notices: broadcast::Sender<Notice>,
+    /// Where the logs of the services are.
+    pub log_dir: PathBuf,
     /// Becomes true when the supervisor leaves: streams end then.
     pub leaving: watch::Receiver<bool>,
 }
@@ -97,6 +103,7 @@ pub async fn serve(listener: UnixListener, shared: Shared) -> io::Result<()> {
         .route("/v1/status", get(status))
         .route("/v1/orders", post(order))
         .route("/v1/notices", get(notices))
+        .route("/v1/logs", get(logs))
         .fallback(nowhere)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn(only_us))
@@ -161,7 +168,8 @@ async fn nowhere(request: HttpRequest) -> Response {
                 request.uri().path()
             ),
             help: Some(
-                "`GET /v1/status`, `POST /v1/orders` and `GET /v1/notices` are there".into(),
+                "`GET /v1/status`, `POST /v1/orders`, `GET /v1/notices` and `GET /v1/logs` are there"
+                    .into(),
             ),
             exit: 1,
         },
@@ -193,8 +201,20 @@ async fn status(State(shared): State<Shared>, Query(query): Query<StatusQuery>) 
 async fn order(
     State(shared): State<Shared>,
     ConnectInfo(peer): ConnectInfo<Peer>,
-    body: axum::body::Bytes,
+    request: HttpRequest,
 ) -> Response {
+    // Whoever announces too much need not send it first.
+    let announced = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > LARGEST_BODY as u64) {
+        return unreadable(StatusCode::PAYLOAD_TOO_LARGE, "it is too large");
+    }
+    let body = match Bytes::from_request(request, &()).await {
+        Ok(body) => body,
+        Err(rejection) => return unreadable(rejection.status(), &rejection.body_text()),
+    };
     let request: OrderRequest = match serde_json::from_slice(&body) {
         Ok(request) => request,
         Err(error) => {
@@ -226,6 +246,19 @@ async fn order(
     }
 }
 
+/// The body of an order did not come whole, or is larger than any order.
+fn unreadable(status: StatusCode, reason: &str) -> Response {
+    refuse(
+        status,
+        Refusal {
+            code: code!("control::unreadable_body").to_string(),
+            message: format!("the order was not read: {reason}"),
+            help: Some(format!("at most {LARGEST_BODY} bytes are read")),
+            exit: 1,
+        },
+    )
+}
+
 type Events = Pin<Box<dyn Stream<Item = Result<Event, Infallible>> + Send>>;
 
 async fn notices(State(shared): State<Shared>) -> Response {
@@ -248,6 +281,28 @@ async fn notices(State(shared): State<Shared>) -> Response {
     Sse::new(events)
         .keep_alive(KeepAlive::default())
         .into_response()
+}
+
+async fn logs(
+    State(shared): State<Shared>,
+    query: Result<Query<LogsQuery>, QueryRejection>,
+) -> Response {
+    let Some(present) = snapshot(&shared).await else {
+        return leaving();
+    };
+    let News::Snapshot(status) = &present.what else {
+        return leaving();
+    };
+    let wanted = match logs::wanted(query, status, &shared.log_dir) {
+        Ok(wanted) => wanted,
+        Err(refusal) => return refuse(StatusCode::BAD_REQUEST, refusal),
+    };
+    match logs::events(wanted, shared.leaving) {
+        Ok(events) => Sse::new(events)
+            .keep_alive(KeepAlive::default())
+            .into_response(),
+        Err(refusal) => refuse(StatusCode::SERVICE_UNAVAILABLE, refusal),
+    }
 }
 
 async fn snapshot(shared: &Shared) -> Option<Notice> {

@@ -26,10 +26,12 @@ mod seek;
 pub use follow::{Watch, Woken};
 pub use merge::{Merged, Start};
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use crate::id::ServiceName;
 use crate::log_format::Stream;
 
 /// How many bytes of one line are kept; what goes beyond is cut off.
@@ -68,6 +70,33 @@ impl Source {
             until: None,
         }
     }
+}
+
+/// The log of a service among the logs in `directory`.
+pub fn path_of(directory: &Path, service: &ServiceName) -> PathBuf {
+    directory.join(format!("{service}.log"))
+}
+
+/// The services that have left a log in `directory`, by name.
+///
+/// # Errors
+/// A directory that exists and cannot be read.
+pub fn logged(directory: &Path) -> io::Result<Vec<ServiceName>> {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut names: Vec<ServiceName> = entries
+        .filter_map(|entry| {
+            let name = entry.ok()?.file_name();
+            let name = Path::new(&name);
+            (name.extension()? == "log").then_some(())?;
+            ServiceName::new(name.file_stem()?.to_str()?).ok()
+        })
+        .collect();
+    names.sort();
+    Ok(names)
 }
 
 type Judge = dyn Fn(&[u8]) -> bool + Send + Sync;

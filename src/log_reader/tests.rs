@@ -174,7 +174,7 @@ fn following_sees_every_line_once_while_files_rotate() {
             }
         }
     });
-    let (_read_end, write_end) = std::io::pipe().unwrap();
+    let (_read_end, write_end) = io::pipe().unwrap();
     let mut seen = drain(&mut merged);
     while seen.len() < LINES {
         let woken = watch.wait(std::os::fd::AsFd::as_fd(&write_end)).unwrap();
@@ -191,7 +191,7 @@ fn following_sees_every_line_once_while_files_rotate() {
 fn a_wait_ends_when_nobody_reads_any_more() {
     let (directory, _path) = scratch();
     let watch = Watch::new(directory.path()).unwrap();
-    let (read_end, write_end) = std::io::pipe().unwrap();
+    let (read_end, write_end) = io::pipe().unwrap();
     drop(read_end);
     let woken = watch.wait(std::os::fd::AsFd::as_fd(&write_end)).unwrap();
     assert_eq!(woken, Woken::ReaderGone);

@@ -6,7 +6,6 @@
 use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde_json::{Value, json};
 
 use super::{FAINT, Look, colour};
 use crate::id::ServiceName;
@@ -35,17 +34,6 @@ pub fn line(name: &ServiceName, width: usize, style: Style, line: &Line, look: &
     }
     text.push('\n');
     text
-}
-
-/// One line for programs. What is no UTF-8 is replaced; escape sequences stay as they are.
-pub fn json(name: &ServiceName, line: &Line) -> Value {
-    json!({
-        "time": format!("{:.9}", line.time),
-        "service": name,
-        "stream": line.stream.word(),
-        "line": String::from_utf8_lossy(&line.content),
-        "is_cut": line.is_cut,
-    })
 }
 
 /// When a line was printed, as the clock on the wall showed it; `--since` understands it.

@@ -232,6 +232,7 @@ impl Supervisor {
         let shared = Shared {
             requests: request_sender,
             notices: notices.clone(),
+            log_dir: project.log_dir(),
             leaving: is_leaving,
         };
         let door = Door {

@@ -148,13 +148,17 @@ impl Supervisor {
     }
 
     fn plan(&self, request: &OrderRequest) -> Result<Plan, Refusal> {
-        let given = match (request.order, &request.manifest) {
+        let given = match (
+            request.order,
+            request.manifest.as_ref().or(self.manifest.as_ref()),
+        ) {
             (Order::Up | Order::Restart, Some(manifest)) => Some(manifest),
             (Order::Up | Order::Restart, None) => {
                 return Err(refusal(
                     code!("control::bad_order"),
-                    "an order to start things comes with a manifest".into(),
-                    None,
+                    "nothing was ordered up yet, so an order to start things comes with a manifest"
+                        .into(),
+                    Some("give it once with `baudbot up`".into()),
                     ExitCode::Failed,
                 ));
             }

@@ -6,6 +6,7 @@
 //! *When* any of it happens is decided elsewhere; nothing here knows of manifests or states.
 
 pub mod account;
+pub mod become_command;
 pub mod census;
 mod child;
 pub mod clock;

@@ -130,7 +130,15 @@ const TABLE: &[Row] = &[
     row(
         "control",
         World::Shell,
-        &["control", "store", "guardian", "event", "sys"],
+        &[
+            "control",
+            "plan",
+            "log_reader",
+            "store",
+            "guardian",
+            "event",
+            "sys",
+        ],
     ),
     row(
         "control::protocol",

@@ -55,6 +55,11 @@ impl Scene {
         self.directory.path().join("state/baudbot").join(project)
     }
 
+    /// Where the project's control socket is.
+    pub(crate) fn runtime(&self, project: &str) -> PathBuf {
+        self.directory.path().join("run/baudbot").join(project)
+    }
+
     /// Writes a file below the working directory.
     pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.work().join(name);

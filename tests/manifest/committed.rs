@@ -1,5 +1,6 @@
 //! The schema that editors use is the one that the program knows.
 
+use baudbot::control::openapi::openapi_text;
 use baudbot::control::schema::status_schema_text;
 use baudbot::manifest::schema::schema_text;
 
@@ -8,6 +9,14 @@ fn the_committed_schema_is_the_programs() {
     assert!(
         include_str!("../../schema/baudbot.schema.json") == schema_text(),
         "schema/baudbot.schema.json is old; make it anew: cargo run -- schema > schema/baudbot.schema.json"
+    );
+}
+
+#[test]
+fn the_committed_document_of_the_control_socket_is_the_programs() {
+    assert!(
+        include_str!("../../schema/control-api.json") == openapi_text(),
+        "schema/control-api.json is old; make it anew: cargo run -- schema control-api > schema/control-api.json"
     );
 }
 
