@@ -68,7 +68,7 @@ fn summary(model: &Model) -> String {
         0 => human::count(model.services.len(), "service"),
         _ => format!("{well} of {total} up"),
     };
-    for state in [StateWord::Failed, StateWord::Blocked] {
+    for state in [StateWord::Failed, StateWord::Blocked, StateWord::Unhealthy] {
         let count = model
             .services
             .values()
@@ -485,7 +485,7 @@ impl Model {
     fn state_style(&self, state: StateWord) -> Style {
         match state {
             StateWord::Ready | StateWord::Completed => self.style(Color::Green),
-            StateWord::Blocked | StateWord::Failed => {
+            StateWord::Blocked | StateWord::Failed | StateWord::Unhealthy => {
                 self.style(Color::Red).add_modifier(Modifier::BOLD)
             }
             StateWord::Inactive | StateWord::Skipped => self.faint(),
@@ -498,7 +498,7 @@ impl Model {
         let (mark, plain) = match service.state {
             StateWord::Ready => ("●", "+"),
             StateWord::Completed => ("✓", "="),
-            StateWord::Blocked | StateWord::Failed => ("✗", "!"),
+            StateWord::Blocked | StateWord::Failed | StateWord::Unhealthy => ("✗", "!"),
             StateWord::Inactive | StateWord::Skipped => ("○", "-"),
             _ => ("◌", "~"),
         };
