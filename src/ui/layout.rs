@@ -27,7 +27,7 @@ pub(super) struct Areas {
 
 /// Mark, space, state, space, age; the name comes to these.
 const BESIDE_NAME: usize = 18;
-const DETAIL_ROWS: u16 = 2;
+const DETAIL_ROWS: u16 = 3;
 
 impl Areas {
     /// For a terminal of this size. Where there is no room, the log loses first, then the list.

@@ -102,7 +102,7 @@ pub enum Event {
     /// All services as they are.
     Status(Status),
     /// One service changed; `None`: it is no longer held.
-    Service(ServiceName, Option<ServiceStatus>),
+    Service(ServiceName, Option<Box<ServiceStatus>>),
     /// The supervisor came or went.
     Link(Link),
     /// Lines were printed by the service whose log is shown.

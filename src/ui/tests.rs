@@ -262,7 +262,10 @@ fn only_a_live_session_is_attached_to() {
         "ready",
         json!({"type": "tmux", "session": "baudbot-agent"}),
     );
-    update(&mut model, Event::Service(name("agent"), Some(live)));
+    update(
+        &mut model,
+        Event::Service(name("agent"), Some(Box::new(live))),
+    );
     let words = vec!["attach".to_owned(), "agent".to_owned()];
     assert_eq!(press(&mut model, "a"), [Effect::HandOver(words)]);
     // Of others the output is all there is.
@@ -331,10 +334,10 @@ fn two_hundred_services_are_filtered_and_paged() {
 
 #[test]
 fn a_log_is_scrolled_and_followed() {
-    let mut model = with(shop(), 80, 13);
+    let mut model = with(shop(), 80, 14);
     let printed = (0..30).map(|number| format!("line {number}."));
     update(&mut model, Event::Lines(name("migrate"), lines(printed)));
-    let has = |model: &Model, text: &str| screen(model, 80, 13).contains(text);
+    let has = |model: &Model, text: &str| screen(model, 80, 14).contains(text);
     assert!(has(&model, "line 29.") && has(&model, "following"));
     press(&mut model, "Tab PgUp");
     assert!(!has(&model, "line 29.") && has(&model, "line 18 of 30"));
@@ -355,13 +358,13 @@ fn a_log_is_scrolled_and_followed() {
 
 #[test]
 fn a_log_is_searched_back_and_forth() {
-    let mut model = with(shop(), 80, 13);
+    let mut model = with(shop(), 80, 14);
     let printed = (0..100).map(|number| match number % 40 {
         7 => format!("Error {number}"),
         _ => format!("line {number}"),
     });
     update(&mut model, Event::Lines(name("migrate"), lines(printed)));
-    let has = |model: &Model, text: &str| screen(model, 80, 13).contains(text);
+    let has = |model: &Model, text: &str| screen(model, 80, 14).contains(text);
     press(&mut model, "Tab / e r r Enter");
     assert!(has(&model, "Error 87") && has(&model, "`err`: 3 matches"));
     press(&mut model, "n");

@@ -19,7 +19,7 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
         Event::Now(now) => model.now = now,
         Event::Status(status) => return take_status(model, status),
         Event::Service(name, Some(status)) => {
-            model.services.insert(name, status);
+            model.services.insert(name, *status);
             return settle_selection(model);
         }
         Event::Service(name, None) => {

@@ -7,6 +7,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use super::log::pieces;
 use super::model::{CLOCK_WIDTH, Focus, Link, Mode, Model};
 use super::update::window;
 use crate::control::protocol::ServiceStatus;
@@ -194,26 +195,28 @@ fn detail(model: &Model, frame: &mut Frame<'_>, area: Rect) {
                 .replace('·', if model.has_unicode { "·" } else { "-" }),
         ),
     ]);
-    put(frame, area, vec![first, second_line(model, service)]);
+    let (text, style) = explanation(model, service);
+    let rows = pieces(&text, usize::from(area.width).max(1));
+    let mut lines = vec![first];
+    lines.extend(rows.map(|row| Line::styled(row.to_owned(), style)));
+    put(frame, area, lines);
 }
 
 /// Why it is as it is; else whom it waits for; else what it is.
-fn second_line<'a>(model: &Model, service: &'a ServiceStatus) -> Line<'a> {
+fn explanation(model: &Model, service: &ServiceStatus) -> (String, Style) {
     if model.is_idle() {
-        return Line::styled(
-            "nothing runs: u brings everything up",
-            model.style(Color::Cyan),
-        );
+        let text = "nothing runs: u brings everything up";
+        return (text.into(), model.style(Color::Cyan));
     }
     if let Some(reason) = &service.reason {
-        return Line::styled(reason.as_str(), model.state_style(service.state));
+        return (reason.clone(), model.state_style(service.state));
     }
     if !service.waits_for.is_empty() {
         let names = human::names(&service.waits_for);
-        return Line::styled(format!("waits for {names}"), model.style(Color::Yellow));
+        return (format!("waits for {names}"), model.style(Color::Yellow));
     }
-    Line::styled(
-        service.description.as_deref().unwrap_or_default(),
+    (
+        service.description.clone().unwrap_or_default(),
         model.faint(),
     )
 }

@@ -33,9 +33,7 @@ pub(super) async fn tell(call: &Call, project: &Project, sender: &mpsc::Sender<E
                         link = Link::Lost;
                         Event::Status(declared(status))
                     }
-                    News::Service { name, status } => {
-                        Event::Service(name, status.map(|status| *status))
-                    }
+                    News::Service { name, status } => Event::Service(name, status),
                     News::Finished(_) => {
                         is_finished = true;
                         continue;
