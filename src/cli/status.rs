@@ -235,6 +235,7 @@ fn inactive(service: &Service) -> ServiceStatus {
         usage: None,
         last_probe: None,
         deadline: None,
+        awaits: None,
         waits_for: Vec::new(),
         is_stuck: false,
     }

@@ -17,6 +17,9 @@ use crate::plan::{Order, Selector};
 use crate::render::{outcome, plan};
 use crate::store::Project;
 
+/// Of how many failed services the log is shown.
+const MOST_LOGS: usize = 5;
+
 /// How many lines of a failed service's log are shown.
 const LAST_LINES: usize = 10;
 
@@ -213,20 +216,22 @@ fn report(
     begun: Instant,
 ) -> ExitCode {
     let exit = following.up_exit();
-    for (name, service) in following.in_state(StateWord::Failed) {
-        let lines = last_lines(project, name);
-        let typed = call.typed(&format!("logs {name}"));
+    let typed = |command: &str, name: &ServiceName| call.typed(&format!("{command} {name}"));
+    for (number, (name, service)) in following.in_state(StateWord::Failed).enumerate() {
+        // Whoever has so much trouble wants to see all of it at once, and not the logs of each.
+        let lines = match number {
+            0..MOST_LOGS => last_lines(project, name),
+            _ => Vec::new(),
+        };
         call.note(&outcome::failed(name, service, &lines, &typed, &call.err));
     }
     for (name, service) in following.in_state(StateWord::Blocked) {
-        let typed = call.typed(&format!("start {name}"));
         call.note(&outcome::blocked(name, service, &typed, &call.err));
     }
     for (name, service) in following
         .in_state(StateWord::Inactive)
         .filter(|(name, _)| following.is_wanted(name))
     {
-        let typed = call.typed(&format!("start {name}"));
         call.note(&outcome::not_running(name, service, &typed, &call.err));
     }
     call.note(&outcome::skipped(

@@ -78,6 +78,9 @@ pub struct ServiceStatus {
     /// When something happens by itself: the next start, the end of the wait for readiness, KILL.
     #[schemars(schema_with = "moment_or_null")]
     pub deadline: Option<Timestamp>,
+    /// While it is starting: what has to come true, as in `tcp 127.0.0.1:5432` or `its end`.
+    #[serde(default)]
+    pub awaits: Option<String>,
     /// Whom it waits for.
     pub waits_for: Vec<ServiceName>,
     /// Whether all that can be done to stop it has been done and something is left.

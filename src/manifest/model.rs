@@ -423,6 +423,26 @@ impl fmt::Display for Statuses {
 }
 
 impl Probe {
+    /// What is asked, for people. A command is told by its program only and a URL without its query,
+    /// since either may hold a secret.
+    pub fn question(&self) -> String {
+        let asked = match self {
+            Self::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
+            Self::Tcp { host, port } => format!("{host}:{port}"),
+            Self::Http(request) => {
+                let without_query = request.url.split('?').next();
+                without_query.unwrap_or_default().to_owned()
+            }
+            Self::Unix { path } | Self::File { path, .. } => path.display().to_string(),
+            Self::Exec { command } => match command {
+                Command::Shell(_) => "(a shell command)".into(),
+                Command::Exec(words) => words.first().cloned().unwrap_or_default(),
+            },
+            Self::Log { pattern } => format!("`{pattern}`"),
+        };
+        format!("{} {asked}", self.word())
+    }
+
     /// The word that the manifest uses.
     pub fn word(&self) -> &'static str {
         match self {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::failure::{error_word, help};
-use super::status::state;
+use super::status::{state, state_on_its_way};
 use super::{BAD, BUSY, FAINT, GOOD, Look, STRONG, human, log};
 use crate::catalogue::Code;
 use crate::code;
@@ -26,30 +26,50 @@ pub fn up(well: usize, total: usize, elapsed: Duration, look: &Look) -> String {
     }
 }
 
+/// How a command about one service is typed.
+pub type Typed<'a> = dyn Fn(&str, &ServiceName) -> String + 'a;
+
 /// A service that failed: why, the end of its log, and how to see more.
 pub fn failed(
     name: &ServiceName,
     service: &ServiceStatus,
     lines: &[Line],
-    typed: &str,
+    typed: &Typed<'_>,
     look: &Look,
 ) -> String {
     let mut text = headline(code!("run::service_failed"), name, service, look);
-    if !lines.is_empty() {
+    if lines.is_empty() {
+        text += &help(
+            &format!("see the whole story with `{}`", typed("why", name)),
+            look,
+        );
+    } else {
         text += &look.paint(FAINT, &format!("the last lines of `{name}`:"));
         text.push('\n');
         for line in lines {
             text += &log::line(name, 0, log::prefix_style(0), line, look);
         }
-        text += &help(&format!("see all with `{typed}`"), look);
+        let (logs, why) = (typed("logs", name), typed("why", name));
+        text += &help(
+            &format!("see all with `{logs}`, the whole story with `{why}`"),
+            look,
+        );
     }
     text
 }
 
 /// A service that cannot start.
-pub fn blocked(name: &ServiceName, service: &ServiceStatus, typed: &str, look: &Look) -> String {
+pub fn blocked(
+    name: &ServiceName,
+    service: &ServiceStatus,
+    typed: &Typed<'_>,
+    look: &Look,
+) -> String {
     headline(code!("run::service_blocked"), name, service, look)
-        + &help(&format!("once that is mended: `{typed}`"), look)
+        + &help(
+            &format!("once that is mended: `{}`", typed("start", name)),
+            look,
+        )
 }
 
 /// The services that are not to run here, a line for each.
@@ -75,11 +95,14 @@ pub fn skipped<'a>(
 pub fn not_running(
     name: &ServiceName,
     service: &ServiceStatus,
-    typed: &str,
+    typed: &Typed<'_>,
     look: &Look,
 ) -> String {
     headline(code!("run::service_ended"), name, service, look)
-        + &help(&format!("start it again with `{typed}`"), look)
+        + &help(
+            &format!("start it again with `{}`", typed("start", name)),
+            look,
+        )
 }
 
 fn headline(code: Code, name: &ServiceName, service: &ServiceStatus, look: &Look) -> String {
@@ -134,16 +157,26 @@ pub fn detached<'a>(
     text + &waited_for(pending, look)
 }
 
+/// So many services that are on their way are told by name.
+const MOST_PENDING: usize = 12;
+
 fn waited_for<'a>(
-    pending: impl Iterator<Item = (&'a ServiceName, &'a ServiceStatus)>,
+    mut pending: impl Iterator<Item = (&'a ServiceName, &'a ServiceStatus)>,
     look: &Look,
 ) -> String {
-    pending
+    let mut text: String = pending
+        .by_ref()
+        .take(MOST_PENDING)
         .map(|(name, service)| {
             let name = look.paint(STRONG, &format!("`{name}`"));
-            format!("  {name} is {}\n", state(service, look))
+            format!("  {name} is {}\n", state_on_its_way(service, look))
         })
-        .collect()
+        .collect();
+    match pending.count() {
+        0 => {}
+        more => text += &format!("  and {more} more\n"),
+    }
+    text
 }
 
 /// The work goes on without the one who ordered it.

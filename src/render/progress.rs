@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use indexmap::IndexMap;
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
-use super::status::{is_as_wanted, state, state_style};
+use super::status::{is_as_wanted, state, state_on_its_way};
 use super::{BAD, FAINT, GOOD, Look, STRONG, human};
 use crate::control::protocol::ServiceStatus;
 use crate::id::ServiceName;
-use crate::machine::StateWord;
+use crate::machine::{Goal, StateWord};
 
 /// How often a live line is drawn again by itself.
 const TICK: Duration = Duration::from_millis(100);
@@ -99,8 +99,10 @@ impl<W: Write> Progress<W> {
             }
             return;
         }
-        // What outlives its stop is news although the state is the same.
-        if !is_same_state || service.state == StateWord::Stopping {
+        // What outlives its stop is news although the state is the same. That the rest of a run is
+        // ended after its leader ended by itself is none: what it came to is told in a moment.
+        let is_news = !is_same_state || service.state == StateWord::Stopping;
+        if is_news && !is_clearing_up(service) {
             let line = plain_line(name, service, is_resting.then_some(elapsed));
             self.print(&line);
         }
@@ -133,9 +135,19 @@ impl<W> Drop for Progress<W> {
     }
 }
 
+/// Whether the leader ended by itself and whoever is left of the run was only just asked to end.
+fn is_clearing_up(service: &ServiceStatus) -> bool {
+    service.goal == Goal::Up
+        && service.state == StateWord::Stopping
+        && service
+            .reason
+            .as_ref()
+            .is_some_and(|reason| reason.ends_with("; stop signal sent"))
+}
+
 /// `web: ready (1.2s)`, `web: failed: exited with 1`.
 fn plain_line(name: &ServiceName, service: &ServiceStatus, elapsed: Option<Duration>) -> String {
-    let mut text = format!("{name}: {}", state(service, &Look::PLAIN));
+    let mut text = format!("{name}: {}", state_on_its_way(service, &Look::PLAIN));
     if let Some(elapsed) = elapsed.filter(|_| is_as_wanted(service)) {
         text += &format!(" ({})", human::span(elapsed));
     }
@@ -202,12 +214,7 @@ impl Live {
         is_same_state: bool,
     ) {
         let prefix = self.look.paint(STRONG, &format!("{name:width$}"));
-        let mut message = self
-            .look
-            .paint(state_style(service.state), service.state.word());
-        if let Some(reason) = &service.reason {
-            message += &format!(": {reason}");
-        }
+        let message = state_on_its_way(service, &self.look);
         match self.shown.get(name) {
             Some(line) => {
                 line.set_message(message);
@@ -304,7 +311,6 @@ fn line_style(look: &Look) -> ProgressStyle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::Goal;
     use crate::render::status::tests::service;
 
     fn lines(updates: &[(&str, StateWord, Option<&str>, bool)]) -> String {
@@ -359,6 +365,32 @@ mod tests {
              web: starting\n\
              web: ready (TIME)\n\
              db: failed: exited with 1\n"
+        );
+    }
+
+    #[test]
+    fn what_is_waited_for_is_told_and_clearing_up_is_not() {
+        let mut output = Vec::new();
+        let mut progress = Progress::new(Look::PLAIN, &mut output, []);
+        let name = ServiceName::new("db").unwrap();
+        let mut db = service(Goal::Up, StateWord::Starting);
+        db.awaits = Some("tcp 127.0.0.1:5432".into());
+        progress.update(&name, &db, false);
+        db.awaits = None;
+        db.state = StateWord::Stopping;
+        db.reason = Some("exited with 1; stop signal sent".into());
+        progress.update(&name, &db, false);
+        db.reason = Some("exited with 1; KILL sent".into());
+        progress.update(&name, &db, false);
+        db.state = StateWord::Backoff;
+        db.reason = Some("exited with 1; failure 1 of 10".into());
+        progress.update(&name, &db, false);
+        drop(progress);
+        assert_eq!(
+            String::from_utf8(output).unwrap(),
+            "db: starting: waits for tcp 127.0.0.1:5432\n\
+             db: stopping: exited with 1; KILL sent\n\
+             db: backoff: exited with 1; failure 1 of 10\n"
         );
     }
 

@@ -33,6 +33,19 @@ pub fn state(service: &ServiceStatus, look: &Look) -> String {
     }
 }
 
+/// The same, with what is waited for while it is starting.
+pub fn state_on_its_way(service: &ServiceStatus, look: &Look) -> String {
+    match &service.awaits {
+        None => state(service, look),
+        Some(awaited) => {
+            let word = look.paint(state_style(service.state), service.state.word());
+            let found = service.reason.as_ref();
+            let found = found.map_or_else(String::new, |found| format!(": {found}"));
+            format!("{word}: waits for {awaited}{found}")
+        }
+    }
+}
+
 /// Whether a service is what it should be: up and well, or down because that is wanted.
 pub fn is_as_wanted(service: &ServiceStatus) -> bool {
     match service.goal {
@@ -179,7 +192,11 @@ impl Block {
         let look = &screen.look;
         let mut lines = vec![row.to_owned()];
         let coming = coming(service, screen.now);
-        let said = [service.reason.clone(), coming].into_iter().flatten();
+        let awaited = service.awaits.as_ref();
+        let awaited = awaited.map(|awaited| format!("waits for {awaited}"));
+        let said = [awaited, service.reason.clone(), coming]
+            .into_iter()
+            .flatten();
         let reason = said.collect::<Vec<_>>().join("; ");
         if !reason.is_empty() {
             let style = if is_as_wanted(service) {

@@ -6,10 +6,18 @@ use super::Supervisor;
 use crate::control::protocol::{ServiceStatus, Status, SupervisorStatus, Usage, VERSION};
 use crate::control::server::Snapshot;
 use crate::id::ServiceName;
-use crate::machine::Goal;
+use crate::machine::{Goal, StateWord};
 use crate::manifest::model::Service;
 use crate::sys::census::Roots;
 use crate::sys::usage;
+
+/// What has to come true of a service that is starting.
+fn awaited(service: &Service) -> Option<String> {
+    match &service.ready {
+        Some(ready) => Some(ready.probe.question()),
+        None => service.is_task().then(|| "its end".into()),
+    }
+}
 
 /// What was found out, as clients read it.
 fn told(usage: usage::Usage) -> Usage {
@@ -56,6 +64,9 @@ impl Supervisor {
             pid: view.run.and_then(|run| self.leader_pid(run)),
             since: Some(self.clock.timestamp(view.since)),
             deadline: view.deadline.map(|deadline| self.clock.timestamp(deadline)),
+            awaits: (view.state == StateWord::Starting)
+                .then(|| awaited(service))
+                .flatten(),
             waits_for: view.waits_for,
             is_stuck: view.is_stuck,
             restarts: view.restarts,
