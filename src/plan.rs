@@ -169,13 +169,13 @@ pub fn plan(
                 true => what_left(manifest, observed),
                 false => BTreeMap::new(),
             };
-            stops_first(left, starts, observed)
+            stops_first(left, starts, manifest, observed)
         }
         Order::Restart => {
             let starts = with_followers(&selected, manifest, graph, observed, |name| {
                 restart_step(name, &selected, manifest, graph, observed)
             });
-            stops_first(BTreeMap::new(), starts, observed)
+            stops_first(BTreeMap::new(), starts, manifest, observed)
         }
         Order::Down => stops(&selected, selection.is_empty(), observed),
     };
@@ -209,8 +209,15 @@ fn what_left(manifest: &Manifest, observed: &Observed) -> BTreeMap<ServiceName, 
 fn stops_first(
     mut stopped: BTreeMap<ServiceName, String>,
     mut waves: Vec<Vec<Step>>,
+    manifest: &Manifest,
     observed: &Observed,
 ) -> Vec<Vec<Step>> {
+    // Who is named goes by its new declaration from now on, the stopped too.
+    let named: BTreeSet<&ServiceName> = waves.iter().flatten().map(|step| &step.service).collect();
+    let graph = Graph::of_declarations(observed.services.iter().map(|(name, held)| {
+        let declared = manifest.services.get(name).filter(|_| named.contains(name));
+        declared.unwrap_or(&held.service)
+    }));
     for wave in &mut waves {
         for step in wave.extract_if(.., |step| step.action == Action::Stop) {
             stopped.insert(step.service, step.reason);
@@ -218,7 +225,7 @@ fn stops_first(
     }
     waves.retain(|wave| !wave.is_empty());
     let names = stopped.keys().cloned().collect();
-    let mut all = stop_waves(&names, observed, |name| stopped[name].clone());
+    let mut all = stop_waves(&names, &graph, |name| stopped[name].clone());
     all.append(&mut waves);
     all
 }
@@ -236,7 +243,7 @@ fn stops(
         .filter(|name| may_be_stopped(&observed.services[*name]))
         .cloned()
         .collect();
-    let mut waves = stop_waves(&stopped, observed, |name| {
+    let mut waves = stop_waves(&stopped, &graph, |name| {
         if selected.contains(name) {
             return "asked".into();
         }
@@ -261,10 +268,10 @@ fn stops(
 
 fn stop_waves(
     stopped: &BTreeSet<ServiceName>,
-    observed: &Observed,
+    graph: &Graph,
     reason: impl Fn(&ServiceName) -> String,
 ) -> Vec<Vec<Step>> {
-    let mut waves: Vec<Vec<Step>> = held_graph(observed)
+    let mut waves: Vec<Vec<Step>> = graph
         .waves(stopped)
         .iter()
         .map(|wave| {
