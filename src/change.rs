@@ -35,7 +35,7 @@ const SUPERVISION: [&str; 11] = [
 ];
 
 /// Of no consequence to what runs.
-const NO_CHANGE: [&str; 4] = ["name", "description", "instance", "missing"];
+const NO_CHANGE: [&str; 5] = ["name", "description", "instance", "missing", "references"];
 
 impl Change {
     /// Compares two declarations.
@@ -189,10 +189,18 @@ mod tests {
     use super::*;
     use crate::declare::{checked, in_group, name, needs, probed, process};
     use crate::manifest::model::{
-        Cleanup, Command, Condition, EnvFile, Exit, HealthAction, Kind, Limit, Policy, Probe,
-        Signal,
+        Cleanup, Command, Condition, EnvFile, Exit, Export, HealthAction, Kind, Limit, Policy,
+        Probe, Signal, Source,
     };
     use crate::port::{Host, Port, Protocol};
+
+    fn export() -> Export {
+        Export {
+            source: Source::Readlink("/alias".into()),
+            pattern: None,
+            interval: Duration::ZERO,
+        }
+    }
 
     fn file_probe() -> Probe {
         Probe::File {
@@ -226,7 +234,13 @@ mod tests {
     }
 
     /// Each edit with the names that people see, by what it asks for.
-    const PROCESS: [(Edit, &[&str]); 12] = [
+    const PROCESS: [(Edit, &[&str]); 13] = [
+        (
+            |s| {
+                s.exports.insert("id".into(), export());
+            },
+            &["exports"],
+        ),
         (|s| s.user = Some("www".into()), &["user"]),
         (
             |s| {
@@ -423,6 +437,8 @@ mod tests {
             "when",
             "ports",
             "ready",
+            "exports",
+            "references",
             "health",
             "restart",
             "stop",

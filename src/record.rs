@@ -48,6 +48,15 @@ pub enum Line {
     Manifest(Box<Manifest>),
     /// A run is about to execute its command.
     Started(StartedRun),
+    /// What a run exports, from here on.
+    Exports {
+        /// The service.
+        service: ServiceName,
+        /// The run.
+        run: RunId,
+        /// The values by their names.
+        values: BTreeMap<String, String>,
+    },
     /// Nothing is left of this run.
     Gone(RunId),
     /// The project's own tmux server was started.
@@ -104,6 +113,8 @@ pub struct Ledger {
     pub manifest: Option<Box<Manifest>>,
     /// Runs of which something may be left, in the order of their start.
     pub open: BTreeMap<RunId, StartedRun>,
+    /// What these export.
+    pub exports: BTreeMap<RunId, BTreeMap<String, String>>,
     /// The project's own tmux server, if it was started.
     pub tmux_server: Option<RecordedProcess>,
 }
@@ -172,7 +183,13 @@ impl Ledger {
                 self.next_run = self.next_run.max(RunId(started.run.0 + 1));
                 self.open.insert(started.run, started);
             }
+            Line::Exports { run, values, .. } => {
+                if self.open.contains_key(&run) {
+                    self.exports.insert(run, values);
+                }
+            }
             Line::Gone(run) => {
+                self.exports.remove(&run);
                 self.open.remove(&run);
             }
             Line::TmuxServer(process) => self.tmux_server = Some(process),
@@ -189,6 +206,13 @@ impl Ledger {
         lines.extend(self.manifest.clone().map(Line::Manifest));
         lines.extend(self.tmux_server.clone().map(Line::TmuxServer));
         lines.extend(self.open.values().cloned().map(Line::Started));
+        lines.extend(self.exports.iter().filter_map(|(run, values)| {
+            Some(Line::Exports {
+                service: self.open.get(run)?.service.clone(),
+                run: *run,
+                values: values.clone(),
+            })
+        }));
         lines.iter().map(Line::text).collect()
     }
 }

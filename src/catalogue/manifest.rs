@@ -29,6 +29,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Write `$$` for a plain `$`; `docs/manifest.md` lists what `${…}` knows.",
     ),
     entry(
+        "manifest::bad_export",
+        "An export does not say in one way where its value comes from, or has no usable name.",
+        "Write one of `readlink`, `file` and `command`; `interval` stands beside `command` only.",
+    ),
+    entry(
         "manifest::bad_header",
         "A header of an HTTP probe cannot be sent.",
         "Write its name in letters, digits and dashes, and its value on one line.",
@@ -194,6 +199,16 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Write the prefix that only sessions of this service have.",
     ),
     entry(
+        "manifest::export_before_ready",
+        "A service refers to what another exports, and does not wait for it to be ready.",
+        "Let it wait for `ready`, and require it; or leave it out of `depends_on`: the reference implies it.",
+    ),
+    entry(
+        "manifest::exports_on_task",
+        "A task has exports, although it is over when it is ready.",
+        "Let the service that needs the value read it, or make the task a process.",
+    ),
+    entry(
         "manifest::foreign_session",
         "The cleanup of one service or group would end the tmux session of another service.",
         "Choose a longer prefix, or another name for the session.",
@@ -280,8 +295,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     ),
     entry(
         "manifest::no_exports",
-        "A value of another service is asked for that it does not export.",
-        "Add it to the `exports` of that service, or mend the name.",
+        "A reference to what a service exports stands where it has to be known before anything runs.",
+        "Use it in commands, environments, probes and paths of services only; `$${…}` is a plain `${…}`.",
     ),
     entry(
         "manifest::no_home",
@@ -442,6 +457,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "manifest::unknown_dependency",
         "A service depends on one that is not declared.",
         "Mend the name, or declare the other service.",
+    ),
+    entry(
+        "manifest::unknown_export",
+        "A service refers to something that another does not export.",
+        "Look for a typing error, or give the other service the export.",
     ),
     entry(
         "manifest::unknown_field",

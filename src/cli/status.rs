@@ -233,6 +233,7 @@ fn inactive(service: &Service) -> ServiceStatus {
         session: service.session().map(str::to_owned),
         survivors: Vec::new(),
         usage: None,
+        exports: std::collections::BTreeMap::new(),
         last_probe: None,
         deadline: None,
         awaits: None,

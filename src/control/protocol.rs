@@ -103,6 +103,9 @@ pub struct ServiceStatus {
     pub survivors: Vec<Survivor>,
     /// What its processes take of the machine; `null` when nobody asked, and while it has none.
     pub usage: Option<Usage>,
+    /// The values that it exports, as they are.
+    #[serde(default)]
+    pub exports: BTreeMap<String, String>,
     /// What its probe found last, of readiness or of health; `null` when it was not asked yet.
     #[serde(default)]
     pub last_probe: Option<LastProbe>,

@@ -12,6 +12,7 @@ use crate::machine::service::{
 use crate::machine::step::Context;
 use crate::machine::{Effect, Ended, Goal, StartFailure, backoff, text};
 use crate::manifest::model::{Exit, HealthAction, Policy, Service};
+use crate::manifest::reference;
 use crate::time::Moment;
 
 /// How long the kernel has after KILL before the run counts as stuck. It is reached only by what
@@ -98,7 +99,7 @@ impl Node {
             | State::Stopping { run, .. }
                 if run.generation == self.generation =>
             {
-                run.service = Arc::clone(&self.declaration);
+                run.service = filled(&self.declaration, &run.given);
                 context.effects.push(Effect::Redeclare {
                     run: run.id,
                     service: Arc::clone(&run.service),
@@ -117,15 +118,16 @@ impl Node {
 
     pub(super) fn spawn(&mut self, id: RunId, given: Given, context: &mut Context<'_>) -> State {
         self.latest = Some(id);
+        let service = filled(&self.declaration, &given);
         context.effects.push(Effect::Spawn {
             run: id,
-            service: Arc::clone(&self.declaration),
+            service: Arc::clone(&service),
         });
         State::Spawning {
             run: Run {
                 id,
                 generation: self.generation,
-                service: Arc::clone(&self.declaration),
+                service,
                 given,
             },
         }
@@ -269,7 +271,7 @@ pub(super) fn spawned(run: Run, now: Moment) -> State {
             last: None,
         };
     }
-    if run.service.ready.is_none() {
+    if !run.service.becomes_ready() {
         return ready(run, now);
     }
     State::Starting {
@@ -277,6 +279,14 @@ pub(super) fn spawned(run: Run, now: Moment) -> State {
         run,
         last: None,
     }
+}
+
+/// A declaration with what others provide in the place of its references.
+fn filled(declaration: &Arc<Service>, given: &Given) -> Arc<Service> {
+    if declaration.references.is_empty() {
+        return Arc::clone(declaration);
+    }
+    Arc::new(reference::fill(declaration, &given.values))
 }
 
 /// It is ready from now on.
@@ -289,7 +299,7 @@ pub(super) fn ready(run: Run, now: Moment) -> State {
 }
 
 fn give_up(service: &Service, now: Moment) -> Option<Moment> {
-    let timeout = service.ready.as_ref()?.timeout?;
+    let timeout = service.start_timeout()?;
     (!service.is_task()).then(|| now + timeout)
 }
 

@@ -1,5 +1,6 @@
 //! The words in which the machine and the shell speak: events in, effects out, views for people.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -140,6 +141,8 @@ pub enum RunEvent {
     Ready,
     /// A readiness attempt did not succeed; the text is the last thing known, for people.
     NotReady(String),
+    /// What the run exports, all of it; told before `Ready`, and again when a value changes.
+    Exported(BTreeMap<String, String>),
     /// A health check succeeded.
     Healthy,
     /// A health check did not succeed; the text is what it found, for people.
@@ -285,6 +288,8 @@ pub struct View {
     pub restarts: u32,
     /// How many health checks in a row have failed.
     pub failed_checks: u32,
+    /// What it exports, as far as it is known: of a run that is not ready, what the last one did.
+    pub exports: BTreeMap<String, String>,
     /// Whether all that can be done to stop it has been done and something is left. It may rest so
     /// for ever; a later end is still noticed, and an order tries KILL again.
     pub is_stuck: bool,

@@ -45,6 +45,8 @@
 
 mod backoff;
 mod consequence;
+#[cfg(test)]
+mod exports;
 mod interface;
 mod service;
 mod settle;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::id::{RunId, ServiceName};
 use crate::machine::{Ended, Goal, StateWord, Survivor};
 use crate::manifest::model::Service;
+use crate::manifest::reference::Reference;
 use crate::time::Moment;
 
 /// Counts the orders that ask for a new run. A live run of an older generation has to be replaced.
@@ -38,6 +39,8 @@ pub(super) struct Run {
 pub(super) struct Given {
     /// The latest runs of those dependencies whose restart it follows, as far as they ever ran.
     pub(super) runs: BTreeMap<ServiceName, Option<RunId>>,
+    /// What stands in the place of its references.
+    pub(super) values: BTreeMap<Reference, String>,
 }
 
 /// How a run that is ready does, as its health checks tell.
@@ -162,6 +165,8 @@ pub(super) struct Node {
     pub(super) state: State,
     /// The run that it got last.
     pub(super) latest: Option<RunId>,
+    /// What its last run exported.
+    pub(super) exports: BTreeMap<String, String>,
     /// Why the present generation was begun, if not by an order.
     pub(super) out_of_date: Option<String>,
     /// When the word for its state last changed.
@@ -180,6 +185,7 @@ impl Node {
             goal: Goal::Down,
             state: State::Down(Why::NotStarted),
             latest: None,
+            exports: BTreeMap::new(),
             out_of_date: None,
             since: now,
             restarts: 0,

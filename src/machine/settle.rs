@@ -7,6 +7,7 @@ use crate::machine::service::{Given, Hopeless, Node, State, Why};
 use crate::machine::step::{Finding, Input};
 use crate::machine::{Effect, Goal, Outcome, Project, text};
 use crate::manifest::model::{Condition, Dependency};
+use crate::manifest::reference::Reference;
 use crate::time::Moment;
 
 /// How many runs may be between the order to spawn and the shell's answer at a time, so that a
@@ -158,11 +159,28 @@ impl Project {
 
     /// The conditions that do not hold yet.
     pub(super) fn pending(&self, node: &Node) -> Vec<(ServiceName, Condition)> {
-        node.declaration
+        let mut pending: Vec<(ServiceName, Condition)> = node
+            .declaration
             .depends_on
             .iter()
             .filter(|(name, edge)| self.edge_standing(name, edge) != Standing::Holds)
             .map(|(name, edge)| (name.clone(), edge.condition))
+            .collect();
+        for one in self.without_value(node) {
+            if !pending.contains(&one) {
+                pending.push(one);
+            }
+        }
+        pending
+    }
+
+    /// The services that have not exported what `node` refers to. (Who is ready has told all, unless
+    /// it exports something new.)
+    fn without_value(&self, node: &Node) -> BTreeSet<(ServiceName, Condition)> {
+        let references = node.declaration.references.iter();
+        references
+            .filter(|one| self.value_of(one).is_none())
+            .map(|one| (one.service.clone(), Condition::Ready))
             .collect()
     }
 
@@ -174,6 +192,12 @@ impl Project {
             runs: followed
                 .map(|(name, _)| (name.clone(), self.latest_run(name)))
                 .collect(),
+            values: node
+                .declaration
+                .references
+                .iter()
+                .filter_map(|one| Some((one.clone(), self.value_of(one)?.clone())))
+                .collect(),
         }
     }
 
@@ -183,6 +207,15 @@ impl Project {
     fn out_of_date(&self, node: &Node) -> Option<String> {
         let is_steady = node.is_declared && node.is_running() && !node.is_going();
         let run = node.run().filter(|_| is_steady)?;
+        let is_new = |one: &&Reference| {
+            let value = self.value_of(one);
+            value.is_some()
+                && value != run.given.values.get(one)
+                && self.standing(&one.service, Condition::Ready) == Standing::Holds
+        };
+        if let Some(reference) = node.declaration.references.iter().find(is_new) {
+            return Some(text::new_value_of(reference));
+        }
         let followed = node.declaration.depends_on.iter();
         let mut followed = followed.filter(|(_, edge)| edge.restart);
         followed.find_map(|(name, edge)| {
@@ -191,6 +224,12 @@ impl Project {
             (is_new && self.standing(name, edge.condition) == Standing::Holds)
                 .then(|| text::new_run_of(name))
         })
+    }
+
+    /// What stands for a reference now.
+    fn value_of(&self, reference: &Reference) -> Option<&String> {
+        let node = self.nodes.get(&reference.service)?;
+        node.exports.get(&reference.export)
     }
 
     fn latest_run(&self, name: &ServiceName) -> Option<RunId> {

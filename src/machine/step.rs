@@ -89,7 +89,11 @@ impl Input {
             Self::Run(RunEvent::Spawned) => Occasion::Spawned,
             Self::Run(RunEvent::SpawnFailed(_)) => Occasion::SpawnFailed,
             Self::Run(
-                RunEvent::Ready | RunEvent::NotReady(_) | RunEvent::Healthy | RunEvent::Unwell(_),
+                RunEvent::Ready
+                | RunEvent::NotReady(_)
+                | RunEvent::Exported(_)
+                | RunEvent::Healthy
+                | RunEvent::Unwell(_),
             ) => Occasion::Probe,
             Self::Run(RunEvent::Exited(ended)) => Occasion::Exited(*ended),
             Self::Run(RunEvent::Gone) => Occasion::Gone,
@@ -415,6 +419,15 @@ impl Node {
                 if is_news { New(state) } else { Same(state) }
             }
 
+            (state @ (S::Starting { .. } | S::Ready { .. }), E::Exported(values)) => {
+                if self.exports == values {
+                    Same(state)
+                } else {
+                    self.exports = values;
+                    New(state)
+                }
+            }
+
             (S::Ready { run, since, checks }, E::Healthy) if checks.failed > 0 => New(S::Ready {
                 run,
                 since,
@@ -462,6 +475,7 @@ impl Node {
                 | E::SpawnFailed(_)
                 | E::Ready
                 | E::NotReady(_)
+                | E::Exported(_)
                 | E::Healthy
                 | E::Unwell(_)
                 | E::Exited(_)
@@ -470,7 +484,12 @@ impl Node {
             )
             | (
                 state @ S::Spawning { .. },
-                E::Ready | E::NotReady(_) | E::Healthy | E::Unwell(_) | E::Survived(_),
+                E::Exported(_)
+                | E::Ready
+                | E::NotReady(_)
+                | E::Healthy
+                | E::Unwell(_)
+                | E::Survived(_),
             )
             | (
                 state @ S::Starting { .. },
@@ -496,6 +515,7 @@ impl Node {
                 E::Spawned
                 | E::Ready
                 | E::NotReady(_)
+                | E::Exported(_)
                 | E::Healthy
                 | E::Unwell(_)
                 | E::Exited(_)

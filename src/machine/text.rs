@@ -4,6 +4,7 @@ use crate::id::ServiceName;
 use crate::machine::Ended;
 use crate::machine::service::{Cause, Checks, Hopeless, Stage};
 use crate::manifest::model::{Condition, Exit, Service};
+use crate::manifest::reference::Reference;
 
 /// How the leader of a run ended.
 pub(super) fn ended(ended: Ended) -> String {
@@ -15,7 +16,7 @@ pub(super) fn ended(ended: Ended) -> String {
 }
 
 pub(super) fn start_timeout(service: &Service, last: Option<&str>) -> String {
-    let limit = service.ready.as_ref().and_then(|ready| ready.timeout);
+    let limit = service.start_timeout();
     let mut text = String::from("not ready");
     if let Some(limit) = limit {
         text += &format!(" after {}", humantime::format_duration(limit));
@@ -94,6 +95,11 @@ pub(super) fn unhealthy(checks: &Checks) -> String {
         1 => format!("unhealthy: {}", checks.found),
         many => format!("unhealthy, {many} checks in a row: {}", checks.found),
     }
+}
+
+/// A value that a run was started with is another one now.
+pub(super) fn new_value_of(reference: &Reference) -> String {
+    format!("`{reference}` changed")
 }
 
 /// A dependency whose restart is followed has a new run.

@@ -366,6 +366,10 @@ fn inputs(node: &Node) -> Vec<(&'static str, Input)> {
             "NotReady",
             Input::Run(RunEvent::NotReady("HTTP 503".into())),
         ),
+        (
+            "Exported",
+            Input::Run(RunEvent::Exported([("id".into(), "1".into())].into())),
+        ),
         ("Healthy", Input::Run(RunEvent::Healthy)),
         (
             "Unwell",
@@ -509,6 +513,9 @@ fn describe(transition: &Transition) -> String {
     }
     if before.declaration != after.declaration {
         text += ", declaration";
+    }
+    if before.exports != after.exports {
+        text += ", exports";
     }
     if before.restarts != after.restarts {
         let _ = write!(text, ", restarts {}", after.restarts);

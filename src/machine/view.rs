@@ -48,6 +48,7 @@ impl Project {
             deadline: node.deadline(),
             waits_for: self.waits_for(service, node),
             restarts: node.restarts,
+            exports: node.exports.clone(),
             failed_checks: match &node.state {
                 State::Ready { checks, .. } => checks.failed,
                 _ => 0,

@@ -8,6 +8,7 @@
 //! | `${NAME:?word}` `${NAME?word}` | the variable; a mistake with this message when it is unset (empty) |
 //! | `${baudbot.project}` … | what baudbot itself knows |
 //! | `${instance}` `${param.NAME}` | what an instance of a template is called, and was given |
+//! | `${service.export}` | what a service exports: known later, so a [placeholder](super::reference) |
 //! | `$$` | `$` |
 //!
 //! Words may hold `${…}` again and are looked at only when they are used. A `$` before anything else
@@ -16,10 +17,15 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::reference::placeholder;
+
 /// How deep words may be nested in words.
 const DEEPEST: usize = 16;
 /// The longest result, in bytes: what Linux takes as one argument (`MAX_ARG_STRLEN`, execve(2)).
 const LONGEST: usize = 128 * 1024;
+
+/// Takes note of a reference: where it stands, the service and its export.
+pub(crate) type Note<'a> = dyn Fn(Range<usize>, &str, &str) + 'a;
 
 /// What `${…}` can see.
 pub(crate) struct Scope<'a> {
@@ -31,6 +37,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) facts: &'a BTreeMap<String, String>,
     /// Whether a service of this name is declared: `${db.url}` is then meant as its export.
     pub(crate) is_service: &'a dyn Fn(&str) -> bool,
+    /// Where references to exports are noted; `None` where there may be none.
+    pub(crate) references: Option<&'a Note<'a>>,
 }
 
 impl Scope<'_> {
@@ -225,8 +233,12 @@ impl Expansion<'_> {
         if !is_plain_owner && !(self.scope.is_service)(owner) {
             return None;
         }
-        self.mistake(range.clone(), Kind::Export(inner.to_owned()));
-        Some(String::new())
+        let Some(note) = self.scope.references else {
+            self.mistake(range.clone(), Kind::Export(inner.to_owned()));
+            return Some(String::new());
+        };
+        note(range.clone(), owner, export);
+        Some(placeholder(inner))
     }
 }
 
@@ -275,6 +287,7 @@ mod tests {
             fallback: &fallback,
             facts: &facts,
             is_service: &|name| name == "control-agent",
+            references: None,
         };
         expand(text, &scope).map_err(|all| all.into_iter().map(|one| one.kind).collect())
     }

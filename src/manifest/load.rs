@@ -346,6 +346,7 @@ impl Loader<'_> {
             variables: &nothing,
             fallback: &self.context.environment,
             facts: &facts,
+            references: None,
             home: None,
             directory,
         };

@@ -18,6 +18,7 @@ pub mod load;
 pub mod model;
 mod path;
 mod raw;
+pub mod reference;
 mod scalars;
 pub mod schema;
 mod similar;

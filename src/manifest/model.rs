@@ -13,6 +13,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use super::reference::Reference;
 use crate::id::{GroupName, ProjectName, ServiceName};
 use crate::port::Port;
 
@@ -135,6 +136,12 @@ pub struct Service {
     pub ports: Vec<Port>,
     /// How it shows that it is ready; `None`: ready once started (a task: once completed).
     pub ready: Option<Ready>,
+    /// Values that others learn once it is ready, by name.
+    #[serde(default)]
+    pub exports: IndexMap<String, Export>,
+    /// What its texts ask of others, which is filled in when a run is started.
+    #[serde(default)]
+    pub references: Vec<Reference>,
     /// How it is found out whether it is still well; `None`: by its end alone.
     #[serde(default)]
     pub health: Option<Health>,
@@ -172,6 +179,19 @@ impl Service {
     /// Whether it is not to run here, by its `when`.
     pub fn is_skipped(&self) -> bool {
         self.when.unmet.is_some()
+    }
+
+    /// Whether it is ready at a later time than it is started.
+    pub fn becomes_ready(&self) -> bool {
+        self.is_task() || self.ready.is_some() || !self.exports.is_empty()
+    }
+
+    /// How long it has to become ready, and to have values for what it exports.
+    pub fn start_timeout(&self) -> Option<Duration> {
+        match &self.ready {
+            Some(ready) => ready.timeout,
+            None => (!self.exports.is_empty()).then_some(Duration::from_secs(60)),
+        }
     }
 
     /// Whether it runs to completion.
@@ -323,6 +343,29 @@ pub struct Ready {
     pub interval: Duration,
     /// From the start of the service until it has failed to become ready; `None`: wait for ever.
     pub timeout: Option<Duration>,
+}
+
+/// A value that is known only once the service is ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Export {
+    /// Where it comes from.
+    pub source: Source,
+    /// What of it counts: the first group of this expression, or all that matches it.
+    pub pattern: Option<String>,
+    /// How long to wait between two looks at what cannot be watched: a command.
+    pub interval: Duration,
+}
+
+/// Where an exported value comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// What this symbolic link says; absolute.
+    Readlink(PathBuf),
+    /// What this file holds, without white space around it; absolute.
+    File(PathBuf),
+    /// What this command writes to its standard output, without white space around it.
+    Command(Command),
 }
 
 /// How it is found out whether a service that is ready is still well.

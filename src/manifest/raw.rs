@@ -260,6 +260,10 @@ pub(crate) struct Service {
     /// it, a service is ready once it is started, and a task when it has completed. Default: none.
     #[schemars(extend("examples" = [{"tcp": 8080}, {"log": "listening on", "timeout": "10s"}]))]
     pub(crate) ready: Field<Ready>,
+    /// Values that are known only once it is ready, by name: where each comes from. Other services use
+    /// them as `${service.name}`, wait for it therefore, and are restarted when a value changes.
+    #[schemars(extend("default" = {}, "examples" = [{"session_id": {"readlink": "~/agent.alias", "pattern": "^(.*)\\.sock$"}}], "propertyNames" = {"pattern": EXPORT}))]
+    pub(crate) exports: Field<Table<Export>>,
     /// How it is found out whether it is still well once it is ready: one of `tcp`, `http`, `unix`,
     /// `exec` and `file`. When too many checks in a row fail it is unhealthy, and is restarted by its
     /// restart policy, or only shown so. Default: none.
@@ -562,6 +566,36 @@ pub(crate) struct Ready {
     /// How long after its start it counts as failed when it is not ready. `never`: wait for ever.
     #[schemars(extend("default" = "60s", "examples" = ["10s", "never"]))]
     pub(crate) timeout: Field<Timeout>,
+}
+
+/// The pattern of names of exports.
+pub(crate) const EXPORT: &str = "^[A-Za-z0-9_-]+$";
+
+/// A value that is known only once the service is ready.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(inline, extend("oneOf" = [
+    {"required": ["readlink"]}, {"required": ["file"]}, {"required": ["command"]}
+]))]
+pub(crate) struct Export {
+    /// The target of the symbolic link at this path, as the link says it. Default: not read.
+    #[schemars(length(min = 1), extend("examples" = ["~/.pi/session-control/control-agent.alias"]))]
+    pub(crate) readlink: Field<String>,
+    /// The contents of the file at this path, without white space around them. Default: not read.
+    #[schemars(length(min = 1), extend("examples" = ["${baudbot.runtime_dir}/port"]))]
+    pub(crate) file: Field<String>,
+    /// What this command writes to its standard output, without white space around it; in the
+    /// service's environment and directory. Default: not run.
+    #[schemars(extend("examples" = [["./ctl", "session-id"]]))]
+    pub(crate) command: Field<Command>,
+    /// A regular expression: its first group is the value, or all that matches it. What does not
+    /// match has no value yet. Default: all of it.
+    #[schemars(length(min = 1), extend("examples" = ["^(.*)\\.sock$"]))]
+    pub(crate) pattern: Field<String>,
+    /// Only with `command`: how long to wait from the end of one look to the next. Links and files are
+    /// watched, and a change is seen at once.
+    #[schemars(extend("default" = "10s", "examples" = ["1m"]))]
+    pub(crate) interval: Field<Duration>,
 }
 
 /// How it is found out whether a service is still well.

@@ -7,13 +7,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
 use crate::manifest::environment::MASK;
 use crate::manifest::model::{
-    Cleanup, Command, Environment, Exit, Group, Health, Hooks, HttpProbe, Limit, Manifest, Probe,
-    Ready, Restart, Service, Signal, Stop, TmuxServer, When,
+    Cleanup, Command, Environment, Exit, Export, Group, Health, Hooks, HttpProbe, Limit, Manifest,
+    Probe, Ready, Restart, Service, Signal, Source, Stop, TmuxServer, When,
 };
+use crate::manifest::reference;
 use crate::manifest::{PrintError, to_yaml};
 use crate::port::{Host, Port, Protocol};
 
@@ -71,7 +73,7 @@ impl Shown<'_> {
         for secret in self.secrets {
             text = text.replace(secret.as_str(), MASK);
         }
-        escaped(&text)
+        reference::written(&text, escaped)
     }
 
     fn path(&self, path: &std::path::Path) -> String {
@@ -135,6 +137,9 @@ impl Shown<'_> {
         }
         if let Some(health) = &service.health {
             put("health", self.health(health));
+        }
+        if !service.exports.is_empty() {
+            put("exports", self.exports(&service.exports));
         }
         put("restart", restart(&service.restart));
         put("stop", self.stop(&service.stop));
@@ -267,6 +272,28 @@ impl Shown<'_> {
         }
         map.insert("status".into(), json!(status));
         map.into()
+    }
+
+    fn exports(&self, exports: &IndexMap<String, Export>) -> Value {
+        let one = |export: &Export| {
+            let mut map = Map::new();
+            match &export.source {
+                Source::Readlink(path) => map.insert("readlink".into(), self.path(path).into()),
+                Source::File(path) => map.insert("file".into(), self.path(path).into()),
+                Source::Command(command) => {
+                    map.insert("interval".into(), span(export.interval).into());
+                    map.insert("command".into(), self.command(command))
+                }
+            };
+            if let Some(pattern) = &export.pattern {
+                map.insert("pattern".into(), self.text(pattern).into());
+            }
+            Value::from(map)
+        };
+        let exports = exports
+            .iter()
+            .map(|(name, export)| (name.clone(), one(export)));
+        exports.collect::<Map<_, _>>().into()
     }
 
     fn health(&self, health: &Health) -> Value {

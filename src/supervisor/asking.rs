@@ -69,19 +69,26 @@ pub(super) async fn ask(probe: &Probe, asked: &Asked, limit: Duration) -> Verdic
         ))
         .into(),
     };
-    if matches!(probe, Probe::Exec { .. }) && asked.roots.owner.is_some() {
-        for left in force(asked.roots.clone()).await {
-            eprintln!(
-                "process {} ({}) of a probe does not end: {}",
-                left.pid, left.command, left.reason
-            );
-        }
+    if matches!(probe, Probe::Exec { .. }) {
+        end_leftovers(asked).await;
     }
     Verdict {
         outcome: verdict
             .outcome
             .map_err(|error| masked(error, &asked.secrets)),
         said: masked(verdict.said, &asked.secrets),
+    }
+}
+
+async fn end_leftovers(asked: &Asked) {
+    if asked.roots.owner.is_none() {
+        return;
+    }
+    for left in force(asked.roots.clone()).await {
+        eprintln!(
+            "process {} ({}) of a probe does not end: {}",
+            left.pid, left.command, left.reason
+        );
     }
 }
 
@@ -201,6 +208,19 @@ async fn newer(path: &Path, began: SystemTime) -> Result<SystemTime, String> {
     } else {
         Err(format!("{} is older than this start", path.display()))
     }
+}
+
+/// What a command writes to its standard output. What it leaves behind is ended.
+pub(super) async fn run_command(
+    command: &Command,
+    asked: &Asked,
+    limit: Duration,
+) -> Result<String, String> {
+    let limited = tokio::time::timeout(limit, exec(command, asked)).await;
+    end_leftovers(asked).await;
+    let verdict =
+        limited.map_err(|_| format!("no answer within {}", humantime::format_duration(limit)))?;
+    verdict.outcome.map(|()| verdict.said)
 }
 
 async fn exec(command: &Command, asked: &Asked) -> Verdict {

@@ -148,6 +148,7 @@ impl Supervisor {
             RunEvent::Gone | RunEvent::SpawnFailed(_) => self.forget(run),
             RunEvent::Exited(_) => self.exited(run),
             RunEvent::Ready => self.became_ready(run),
+            RunEvent::Exported(values) => self.exported(&service, run, values),
             RunEvent::NotReady(_)
             | RunEvent::Healthy
             | RunEvent::Unwell(_)

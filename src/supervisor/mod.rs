@@ -18,6 +18,7 @@ mod asking;
 mod background;
 mod clock;
 mod ending;
+mod exports;
 mod finish;
 mod foreground;
 mod history;

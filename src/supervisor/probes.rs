@@ -5,6 +5,8 @@
 //! limit of its own, so that none can hang; the next begins only when it is over, so that none can
 //! pile up ([`asking`](super::asking)). What the verdicts mean, the machine decides.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use regex::bytes::Regex;
@@ -14,17 +16,21 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Supervisor;
 use super::asking::{Asked, Verdict, ask};
 use super::ending::force;
+use super::exports;
 use super::input::{Input, Outbox};
 use crate::control::protocol::{LastProbe, Question};
 use crate::id::{RunId, ServiceName};
 use crate::machine::RunEvent;
 use crate::manifest::environment::secrets;
-use crate::manifest::model::{Health, Probe, Ready};
+use crate::manifest::model::{Health, Probe, Ready, Service, Source};
 use crate::sys::census::{Owner, Roots};
 use crate::sys::mark::Mark;
 
 /// The longest that one attempt to find out about readiness may take.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Between two attempts to take what a run exports that is ready otherwise.
+const EXPORT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Added to the number of a run, it names what the commands of its probes carry as their mark. Half
 /// of the numbers that a mark can hold, so that the two meet only after eight million runs.
@@ -41,23 +47,44 @@ struct Asker {
 }
 
 impl Supervisor {
-    /// Begins to ask whether the run is ready, if it has a probe.
+    /// Begins to ask whether the run is ready, and for what it exports.
     pub(super) fn begin_probing(&mut self, id: RunId) {
-        let Some(mut asker) = self.asker(id, Question::Ready) else {
+        let Some(asker) = self.asker(id, Question::Ready) else {
             return;
         };
-        let Some(ready) = self.runs.get(&id).and_then(|run| run.service.ready.clone()) else {
+        let Some(service) = self.runs.get(&id).map(|run| Arc::clone(&run.service)) else {
             return;
         };
         // Lines are listened for from the very start: see `watch_log`.
-        let seen = self.log_watch(&asker.service, &ready.probe);
-        let task = tokio::spawn(async move {
-            match seen {
-                Some(seen) => asker.wait_for_line(seen).await,
-                None => asker.ask_until_ready(&ready).await,
-            }
-        });
+        let seen = service
+            .ready
+            .as_ref()
+            .and_then(|ready| self.log_watch(&service.name, &ready.probe));
+        let task = tokio::spawn(asker.until_ready(service, seen));
         self.set_prober(id, Some(AbortOnDropHandle::new(task)));
+    }
+
+    /// Watches what the run exports, which is `known` so far.
+    pub(super) fn begin_exporting(&mut self, id: RunId, known: BTreeMap<String, String>) {
+        let Some(asker) = self.asker(id, Question::Ready) else {
+            return;
+        };
+        let Some(run) = self.runs.get_mut(&id) else {
+            return;
+        };
+        if run.exporter.is_some() || run.is_cancelled || run.is_ending {
+            return;
+        }
+        let exports = run.service.exports.clone();
+        let Asker {
+            service,
+            asked,
+            outbox,
+            ..
+        } = asker;
+        let tell = move |values| outbox.run(&service, id, RunEvent::Exported(values));
+        let task = tokio::spawn(exports::watch(exports, asked, known, tell));
+        run.exporter = Some(AbortOnDropHandle::new(task));
     }
 
     /// Begins to ask whether the run is still well, if it has health checks.
@@ -89,7 +116,11 @@ impl Supervisor {
                 .health
                 .iter()
                 .any(|one| is_by_command(&one.probe));
-        if run.prober.take().is_some() && has_commands {
+        let is_command =
+            |export: &crate::manifest::model::Export| matches!(export.source, Source::Command(_));
+        let has_commands = has_commands || run.service.exports.values().any(is_command);
+        let was_asked = run.prober.take().is_some() | run.exporter.take().is_some();
+        if was_asked && has_commands {
             let roots = self.probe_roots(id);
             tokio::spawn(force(roots));
         }
@@ -122,7 +153,7 @@ impl Supervisor {
             run: id,
             asked: Asked {
                 began: run.began,
-                environment: std::sync::Arc::clone(&run.environment),
+                environment: Arc::clone(&run.environment),
                 working_dir: run.service.working_dir.clone(),
                 user: run.user.clone(),
                 mark: self
@@ -189,15 +220,43 @@ fn probes_of(run: RunId) -> RunId {
 }
 
 impl Asker {
-    async fn wait_for_line(mut self, seen: oneshot::Receiver<()>) {
+    /// Asks until the run is ready and has told what it exports.
+    async fn until_ready(mut self, service: Arc<Service>, seen: Option<oneshot::Receiver<()>>) {
+        match (seen, &service.ready) {
+            (Some(seen), _) => {
+                if !self.wait_for_line(seen).await {
+                    return;
+                }
+            }
+            (None, Some(ready)) => self.ask_until_ready(ready).await,
+            (None, None) => {}
+        }
+        if !service.exports.is_empty() {
+            self.take_exports(&service).await;
+        }
+        self.tell(RunEvent::Ready);
+    }
+
+    async fn take_exports(&self, service: &Service) {
+        loop {
+            match exports::take(&service.exports, &self.asked).await {
+                Ok(values) => return self.tell(RunEvent::Exported(values)),
+                Err(why) => self.tell(RunEvent::NotReady(why)),
+            }
+            tokio::time::sleep(EXPORT_PAUSE).await;
+        }
+    }
+
+    /// Whether the line came. It does not when another run takes the watch over.
+    async fn wait_for_line(&mut self, seen: oneshot::Receiver<()>) -> bool {
         let found = "no line of its output matches yet".to_owned();
         self.note(&Err(found.clone()).into(), "log");
         self.tell(RunEvent::NotReady(found));
-        // The sender is dropped when another run takes the watch over; this one is then over.
-        if seen.await.is_ok() {
+        let has_come = seen.await.is_ok();
+        if has_come {
             self.note(&Ok(()).into(), "log");
-            self.tell(RunEvent::Ready);
         }
+        has_come
     }
 
     async fn ask_until_ready(&mut self, ready: &Ready) {
@@ -206,7 +265,7 @@ impl Asker {
             let verdict = ask(&ready.probe, &self.asked, ATTEMPT_LIMIT).await;
             self.note(&verdict, ready.probe.word());
             match verdict.outcome {
-                Ok(()) => return self.tell(RunEvent::Ready),
+                Ok(()) => return,
                 // The same again is no news.
                 Err(why) if why == last => {}
                 Err(why) => {

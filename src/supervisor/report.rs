@@ -76,6 +76,7 @@ impl Supervisor {
             ports: service.ports.iter().map(|port| port.number).collect(),
             session: service.session().map(str::to_owned),
             usage: None,
+            exports: view.exports,
             last_probe: view
                 .run
                 .and_then(|run| self.runs.get(&run)?.last_probe.clone()),

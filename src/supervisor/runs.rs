@@ -12,7 +12,7 @@ use super::Supervisor;
 use super::ending::Known;
 use super::sessions::{Sessions, Tmux};
 use crate::control::protocol::LastProbe;
-use crate::id::RunId;
+use crate::id::{RunId, ServiceName};
 use crate::manifest::model::{Cleanup, Service};
 use crate::record::{self, Line, RecordedProcess, StartedRun};
 use crate::sys::account::Account;
@@ -53,6 +53,8 @@ pub(super) struct LiveRun {
     pub(super) after_ready: Option<AbortOnDropHandle<()>>,
     /// Starts it, then waits for its leader's end.
     pub(super) watcher: Option<AbortOnDropHandle<()>>,
+    /// Watches what it exports.
+    pub(super) exporter: Option<AbortOnDropHandle<()>>,
     /// Whether it has become ready.
     pub(super) is_ready: bool,
     /// What its probe found last.
@@ -87,6 +89,7 @@ impl LiveRun {
             note: None,
             after_ready: None,
             watcher: None,
+            exporter: None,
             is_ready: false,
             last_probe: None,
             prober: None,
@@ -203,11 +206,30 @@ impl Supervisor {
 
     /// The run executes its command: from now on it is asked whether it is ready.
     pub(super) fn spawned(&mut self, id: RunId) {
-        let is_asked = |run: &LiveRun| run.service.ready.is_some() || run.service.is_task();
-        if self.runs.get(&id).is_some_and(|run| !is_asked(run)) {
-            return self.became_ready(id);
+        match self.runs.get(&id) {
+            None => {}
+            Some(run) if run.service.is_task() => {}
+            Some(run) if run.service.becomes_ready() => self.begin_probing(id),
+            Some(_) => self.became_ready(id),
         }
-        self.begin_probing(id);
+    }
+
+    /// The run told what it exports: that is written down, and watched from now on.
+    pub(super) fn exported(
+        &mut self,
+        service: &ServiceName,
+        id: RunId,
+        values: &BTreeMap<String, String>,
+    ) {
+        let line = Line::Exports {
+            service: service.clone(),
+            run: id,
+            values: values.clone(),
+        };
+        if let Err(error) = self.write_ledger(line) {
+            eprintln!("{error}");
+        }
+        self.begin_exporting(id, values.clone());
     }
 
     /// The run is ready: from now on it is asked whether it is well.

@@ -165,12 +165,24 @@ const TABLE: &[Row] = &[
     row(
         "machine",
         World::Pure,
-        &["graph", "plan", "change", "manifest::model"],
+        &[
+            "graph",
+            "plan",
+            "change",
+            "manifest::model",
+            "manifest::reference",
+        ],
     ),
     row(
         "plan",
         World::Pure,
-        &["graph", "machine", "change", "manifest::model"],
+        &[
+            "graph",
+            "machine",
+            "change",
+            "manifest::model",
+            "manifest::reference",
+        ],
     ),
     row("graph", World::Pure, &["manifest::model"]),
     row("change", World::Pure, &["manifest::model"]),

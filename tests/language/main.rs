@@ -1,6 +1,7 @@
 //! The keys of the manifest's language with real processes, a module for each.
 
 mod depends;
+mod exports;
 mod health;
 mod hooks;
 mod identity;

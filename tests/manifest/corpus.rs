@@ -38,6 +38,9 @@ const RULES_NO_SCHEMA_CAN_SAY: &[&str] = &[
     "after_ready_on_task",
     "limit_over_hard",
     "health_on_task",
+    "exports_on_task",
+    "export_before_ready",
+    "unknown_export",
     "delay_over_maximum",
     "set_and_unset",
     // What is found where the order is given.

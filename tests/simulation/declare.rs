@@ -37,6 +37,8 @@ pub(crate) fn process(text: &str) -> Service {
         when: When::default(),
         ports: Vec::new(),
         ready: None,
+        exports: IndexMap::new(),
+        references: Vec::new(),
         health: None,
         restart: Restart {
             policy: Policy::OnFailure,

@@ -367,7 +367,8 @@ impl World {
         }
         let pick = self.dice.roll(runs.len() as u64) as usize;
         let (service, run) = runs[pick].clone();
-        let what = match self.dice.roll(10) {
+        let what = match self.dice.roll(11) {
+            10 => RunEvent::Exported([("id".into(), "late".into())].into()),
             8 => RunEvent::Healthy,
             9 => RunEvent::Unwell("late".into()),
             0 => RunEvent::Spawned,

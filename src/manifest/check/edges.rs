@@ -70,6 +70,24 @@ impl Edges {
         Self { of }
     }
 
+    /// Who refers to what another exports needs it to be ready, unless it says so itself.
+    pub(super) fn imply(&mut self, dependent: &ServiceName, needed: Vec<(ServiceName, Span)>) {
+        let edges = self.of.entry(dependent.clone()).or_default();
+        for (dependency, span) in needed {
+            let is_said = |edge: &Edge| edge.dependency == dependency && edge.group.is_none();
+            if dependency != *dependent && !edges.iter().any(is_said) {
+                edges.push(Edge {
+                    dependent: dependent.clone(),
+                    dependency,
+                    needs: Dependency::on(Condition::Ready),
+                    span,
+                    condition_span: span,
+                    group: None,
+                });
+            }
+        }
+    }
+
     /// All of them.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Edge> {
         self.of.values().flatten()

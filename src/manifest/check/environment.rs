@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Document;
+use super::exports::References;
 use super::text::Texts;
 use super::world::World;
 use crate::id::ServiceName;
@@ -98,6 +99,7 @@ pub(super) fn resolve(
     raw: &raw::Service,
     document: &Document,
     user: Option<User>,
+    references: &References,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Resolved {
     let owner = format!(" of service `{name}`");
@@ -130,7 +132,15 @@ pub(super) fn resolve(
     variables.extend(environment.inherited.clone());
     let mut of_files = Vec::new();
     for layer in &layers {
-        let texts = texts(world, &is_service, &variables, &facts, home, layer.document);
+        let texts = texts(
+            world,
+            &is_service,
+            &variables,
+            &facts,
+            None,
+            home,
+            layer.document,
+        );
         for file in files(layer, &texts, diagnostics) {
             of_files.extend(read(world, &file, diagnostics));
             environment.files.push(file.file);
@@ -139,7 +149,15 @@ pub(super) fn resolve(
     variables.extend(of_files);
     for layer in &layers {
         // A value sees what lies below its layer, not its neighbours.
-        let texts = texts(world, &is_service, &variables, &facts, home, layer.document);
+        let texts = texts(
+            world,
+            &is_service,
+            &variables,
+            &facts,
+            Some(references),
+            home,
+            layer.document,
+        );
         let set = set(layer, &texts, diagnostics);
         variables.extend(set.clone());
         environment.set.extend(set);
@@ -161,6 +179,7 @@ fn texts<'a>(
     is_service: &'a dyn Fn(&str) -> bool,
     variables: &'a BTreeMap<String, String>,
     facts: &'a BTreeMap<String, String>,
+    references: Option<&'a References>,
     home: Option<&'a str>,
     document: &'a Document,
 ) -> Texts<'a> {
@@ -170,6 +189,7 @@ fn texts<'a>(
         variables,
         fallback: &world.input.context.environment,
         facts,
+        references,
         home,
         directory: &document.directory,
     }

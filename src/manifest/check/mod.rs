@@ -8,6 +8,7 @@
 mod cleanup;
 mod edges;
 mod environment;
+mod exports;
 mod health;
 mod limits;
 mod names;
@@ -24,6 +25,7 @@ mod user;
 mod when;
 mod world;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
@@ -33,9 +35,11 @@ use super::diagnostic::Diagnostic;
 use super::environment::EnvironmentError;
 use super::model::{Manifest, Service};
 use super::raw;
+use super::reference::Reference;
 use super::source::{FileId, Sources};
 use crate::id::{ProjectName, ServiceName};
 
+use exports::Found;
 pub(crate) use names::{bad_name, default_project};
 pub(crate) use text::Texts;
 use world::{Origin, World};
@@ -116,11 +120,28 @@ pub(crate) fn check(
     project: ProjectName,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Manifest {
-    let world = World::new(input, project, diagnostics);
+    let mut world = World::new(input, project, diagnostics);
+    let (mut services, references) = services(&world, diagnostics);
+    diagnostics.append(&mut exports::unknown(&world, &references));
+    for (dependent, found) in &references {
+        // A template is no service that could wait.
+        if !services.contains_key(dependent) {
+            continue;
+        }
+        let known = |name: &str| Some(world.services.get(name)?.name.clone());
+        let needed: Vec<_> = found
+            .iter()
+            .filter_map(|one| Some((known(&one.service)?, one.span)))
+            .collect();
+        world.edges.imply(dependent, needed);
+    }
     for rule in RULES {
         diagnostics.append(&mut rule(&world));
     }
-    let services = services(&world, diagnostics);
+    for (name, service) in &mut services {
+        service.depends_on = service::dependencies(&world, name);
+    }
+    pass_over_skipped_members(&world, &mut services);
     Manifest {
         project: world.project.clone(),
         file: input.file.to_owned(),
@@ -152,14 +173,30 @@ fn pass_over_skipped_members(world: &World<'_>, services: &mut IndexMap<ServiceN
 fn services(
     world: &World<'_>,
     diagnostics: &mut Vec<Diagnostic>,
-) -> IndexMap<ServiceName, Service> {
+) -> (
+    IndexMap<ServiceName, Service>,
+    IndexMap<ServiceName, Vec<Found>>,
+) {
     let mut services = IndexMap::new();
+    let mut references = IndexMap::new();
     let mut size = 0;
     for declared in world.services.values() {
         if diagnostics.len() > MOST_DIAGNOSTICS {
             break;
         }
-        let service = service::resolve(world, declared, diagnostics);
+        let (mut service, found) = service::resolve(world, declared, diagnostics);
+        service.references = found
+            .iter()
+            .filter_map(|one| {
+                Some(Reference {
+                    service: world.services.get(one.service.as_str())?.name.clone(),
+                    export: one.export.clone(),
+                })
+            })
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        references.insert(declared.name.clone(), found);
         if matches!(declared.origin, Origin::Template(_)) {
             continue;
         }
@@ -179,6 +216,5 @@ fn services(
         services.insert(declared.name.clone(), service);
     }
     diagnostics.append(&mut ports::clashes(world, &services));
-    pass_over_skipped_members(world, &mut services);
-    services
+    (services, references)
 }

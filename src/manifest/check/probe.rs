@@ -9,6 +9,7 @@ use crate::manifest::diagnostic::Diagnostic;
 use crate::manifest::field::{Field, Spanned};
 use crate::manifest::model::{HttpProbe, Probe, Statuses};
 use crate::manifest::raw;
+use crate::manifest::reference;
 use crate::manifest::scalars;
 use crate::manifest::source::Span;
 
@@ -143,6 +144,7 @@ fn tcp_probe(
 ) -> Option<Probe> {
     let what = values.what(field);
     let text = &tcp.value.0.text;
+    let texts = texts.without_references();
     let text = texts.expand(text, tcp.span, &what, values.diagnostics)?;
     match scalars::address(&text) {
         Ok((host, port)) => Some(Probe::Tcp { host, port }),
@@ -300,7 +302,9 @@ fn url_of(
     values: &mut Values<'_>,
 ) -> Option<String> {
     let url = texts.expand(text, span, what, values.diagnostics)?;
-    if let Err((label, help)) = check_url(&url) {
+    // Whatever a service exports, it is taken to fit.
+    let example = reference::replaced(&url, |_| "1".into());
+    if let Err((label, help)) = check_url(&example) {
         values.diagnostics.push(
             Diagnostic::error(
                 "bad_url",
@@ -356,7 +360,7 @@ fn without_age(path: PathBuf) -> Probe {
     }
 }
 
-fn pattern(
+pub(super) fn pattern(
     log: &Spanned<String>,
     what: &str,
     texts: &Texts<'_>,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 
 use super::environment;
+use super::exports::{self, Found, References};
 use super::text::Texts;
 use super::world::{Declared, Origin, World, kind_of, memberships};
 use super::{Document, cleanup, limits, ports, templates, user, when};
@@ -27,9 +28,10 @@ pub(super) fn resolve(
     world: &World<'_>,
     declared: &Declared<'_, ServiceName, raw::Service>,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Service {
+) -> (Service, Vec<Found>) {
     let mut found = Vec::new();
-    let mut service = resolved(world, declared, &mut found);
+    let references = References::default();
+    let mut service = resolved(world, declared, &references, &mut found);
     match &declared.origin {
         Origin::Service => {}
         Origin::Template(_) => {
@@ -53,12 +55,13 @@ pub(super) fn resolve(
         }
     }
     diagnostics.append(&mut found);
-    service
+    (service, references.into_found())
 }
 
 fn resolved(
     world: &World<'_>,
     declared: &Declared<'_, ServiceName, raw::Service>,
+    references: &References,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Service {
     let nothing = raw::Service::default();
@@ -72,9 +75,9 @@ fn resolved(
         .collect();
     let written_user = layered(&defaults, |one| &one.user, &raw.user);
     let user = written_user.and_then(|user| run_as(world, name, user, document, diagnostics));
-    let resolved = environment::resolve(world, name, raw, document, user, diagnostics);
+    let resolved = environment::resolve(world, name, raw, document, user, references, diagnostics);
     let is_service = |name: &str| world.services.contains_key(name);
-    let texts_in = |document| texts(world, &resolved, &is_service, document);
+    let texts_in = |document| texts(world, &resolved, references, &is_service, document);
     let texts = texts_in(document);
     let mut values = Values {
         owner: format!(" of service `{name}`"),
@@ -94,7 +97,13 @@ fn resolved(
         .and_then(|command| values.command(command, "command", &texts))
         .unwrap_or_else(|| Command::Shell(String::new()));
     let working_dir = working_dir(raw, &texts, &settings, texts_in, &mut values);
-    let when = when::resolve(raw, &resolved, &texts, world, &mut values);
+    let when = when::resolve(
+        raw,
+        &resolved,
+        &texts.without_references(),
+        world,
+        &mut values,
+    );
     let umask = layered(&defaults, |one| &one.umask, &raw.umask);
     Service {
         name: name.clone(),
@@ -107,13 +116,16 @@ fn resolved(
         groups: memberships(Some(raw))
             .filter_map(|(group, _)| Some(world.groups.get(group)?.name.clone()))
             .collect(),
-        depends_on: dependencies(world, name),
+        // Known when all references are: see `check`.
+        depends_on: IndexMap::new(),
         when,
-        ports: ports::resolve(raw, &texts, &mut values),
+        ports: ports::resolve(raw, &texts.without_references(), &mut values),
         ready: raw
             .ready
             .written()
             .and_then(|ready| super::ready::resolve(ready, &texts, &mut values)),
+        exports: exports::resolve(raw, &texts, &mut values),
+        references: Vec::new(),
         health: raw
             .health
             .written()
@@ -134,6 +146,7 @@ fn resolved(
 fn texts<'a>(
     world: &'a World<'_>,
     resolved: &'a environment::Resolved,
+    references: &'a References,
     is_service: &'a dyn Fn(&str) -> bool,
     document: &'a Document,
 ) -> Texts<'a> {
@@ -143,6 +156,7 @@ fn texts<'a>(
         variables: &resolved.variables,
         fallback: &world.input.context.environment,
         facts: &resolved.facts,
+        references: Some(references),
         home: resolved.home(),
         directory: &document.directory,
     }
@@ -163,6 +177,7 @@ fn run_as(
         variables: &std::collections::BTreeMap::new(),
         fallback: &world.input.context.environment,
         facts: &facts,
+        references: None,
         home: None,
         directory: &document.directory,
     };
@@ -227,7 +242,10 @@ fn working_dir<'a>(
     written.unwrap_or_else(|| texts.directory.to_owned())
 }
 
-fn dependencies(world: &World<'_>, name: &ServiceName) -> IndexMap<ServiceName, Dependency> {
+pub(super) fn dependencies(
+    world: &World<'_>,
+    name: &ServiceName,
+) -> IndexMap<ServiceName, Dependency> {
     world
         .edges
         .decisive_of(name)

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::exports::{Found, References};
 use crate::manifest::diagnostic::Diagnostic;
 use crate::manifest::expand::{self, Kind, Mistake, PARAM, Scope};
+use crate::manifest::reference;
 use crate::manifest::similar::list;
 use crate::manifest::source::{Sources, Span};
 
@@ -17,6 +19,8 @@ pub(crate) struct Texts<'a> {
     /// The environment of the ordering command.
     pub(crate) fallback: &'a BTreeMap<String, String>,
     pub(crate) facts: &'a BTreeMap<String, String>,
+    /// Where references to exports are noted; `None` where there may be none.
+    pub(crate) references: Option<&'a References>,
     /// What `~` stands for; `None`: the home of the ordering user.
     pub(crate) home: Option<&'a str>,
     /// Where relative paths start from.
@@ -24,6 +28,14 @@ pub(crate) struct Texts<'a> {
 }
 
 impl Texts<'_> {
+    /// The same, for what has to be known now.
+    pub(crate) fn without_references(&self) -> Texts<'_> {
+        Texts {
+            references: None,
+            ..*self
+        }
+    }
+
     /// Replaces what is to be replaced. `what` names the place, for messages. `None` when that went
     /// wrong, which has been reported.
     pub(crate) fn expand(
@@ -33,23 +45,48 @@ impl Texts<'_> {
         what: &str,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<String> {
+        let note = |range: std::ops::Range<usize>, service: &str, export: &str| {
+            if let Some(references) = self.references {
+                references.push(Found {
+                    service: service.to_owned(),
+                    export: export.to_owned(),
+                    span: self.span_of(&range, text, span),
+                });
+            }
+        };
         let scope = Scope {
             variables: self.variables,
             fallback: self.fallback,
             facts: self.facts,
             is_service: self.is_service,
+            references: self.references.map(|_| &note as _),
         };
         let expanded = match expand::expand(text, &scope) {
             Ok(expanded) => expanded,
             Err(mistakes) => {
                 for mistake in &mistakes {
-                    let span = self.span_of(mistake, text, span);
+                    let span = self.span_of(&mistake.range, text, span);
                     diagnostics.push(self.diagnostic(mistake, text, span, what));
                 }
                 return None;
             }
         };
-        if expanded.contains('\0') {
+        if self.references.is_none()
+            && text.chars().all(|c| c != '\0')
+            && reference::is_in(&expanded)
+        {
+            // Through a variable.
+            diagnostics.push(
+                Diagnostic::error(
+                    "no_exports",
+                    format!("{what} asks for a value that a service exports, through a variable"),
+                )
+                .label(span, "known only once that service is ready")
+                .help("use it in commands, environments, probes and paths of services only"),
+            );
+            return None;
+        }
+        if reference::replaced(&expanded, |_| String::new()).contains('\0') || text.contains('\0') {
             diagnostics.push(
                 Diagnostic::error("nul_character", format!("{what} holds a NUL character"))
                     .label(span, "a NUL character ends a text for the kernel")
@@ -117,13 +154,13 @@ impl Texts<'_> {
 
     /// The place of a mistake within its text, as far as it can be told: escapes and folded lines
     /// make the text differ from its source.
-    fn span_of(&self, mistake: &Mistake, text: &str, span: Span) -> Span {
-        let reference = &text[mistake.range.clone()];
+    fn span_of(&self, range: &std::ops::Range<usize>, text: &str, span: Span) -> Span {
+        let reference = &text[range.clone()];
         let source = self.sources.text(span);
         let offset = if source == text {
-            Some(mistake.range.start)
+            Some(range.start)
         } else if source.get(1..source.len().saturating_sub(1)) == Some(text) {
-            Some(mistake.range.start + 1)
+            Some(range.start + 1)
         } else {
             source.find(reference)
         };
@@ -197,10 +234,10 @@ impl Texts<'_> {
             }
             Kind::Export(inner) => Diagnostic::error(
                 "no_exports",
-                format!("{what} asks for `{reference}`, a value that a service would export"),
+                format!("{what} asks for `{reference}`, a value that a service exports"),
             )
-            .label(span, "services have no exports")
-            .help(format!("this version knows variables and `baudbot.…` only; `$${{{inner}}}` is a plain `${{{inner}}}`")),
+            .label(span, "known only once that service is ready")
+            .help(format!("use it in commands, environments, probes and paths of services only; `$${{{inner}}}` is a plain `${{{inner}}}`")),
             Kind::TooDeep => Diagnostic::error("bad_expansion", format!("{what} nests `${{…}}` too deep"))
                 .label(span, "16 levels are the most")
                 .help("take some levels out"),

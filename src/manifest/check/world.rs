@@ -288,6 +288,7 @@ impl<'a> World<'a> {
                         variables: &empty,
                         fallback: environment,
                         facts: &facts,
+                        references: None,
                         home: None,
                         directory: &self.main().directory,
                     };
@@ -324,6 +325,7 @@ impl<'a> World<'a> {
             variables: &nothing,
             fallback: &nothing,
             facts: &facts,
+            references: None,
             home: None,
             directory: &service.document.directory,
         };

@@ -1,0 +1,226 @@
+//! What a run exports: taken once it is ready, before anybody may start who refers to it, and watched
+//! from then on.
+//!
+//! A link or a file is watched through its directory, so that a change is seen at once and nothing is
+//! asked meanwhile; where that cannot be done, a directory that does not exist say, it is looked at
+//! every second. A command is run at its interval. What an earlier run left behind is no value, and
+//! what is gone for a moment keeps the value that it had.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use futures_util::StreamExt;
+use indexmap::IndexMap;
+use inotify::{EventStream, Inotify, WatchMask};
+use regex::Regex;
+use tokio::time::Instant;
+
+use super::asking::{Asked, run_command};
+use crate::manifest::model::{Export, Source};
+
+/// How long a command may take.
+const COMMAND_LIMIT: Duration = Duration::from_secs(10);
+
+/// The longest value, in bytes.
+const LONGEST: usize = 64 * 1024;
+
+/// Between two looks at what cannot be watched.
+const UNWATCHED: Duration = Duration::from_secs(1);
+
+/// How long several events of one change may be apart.
+const ONE_CHANGE: Duration = Duration::from_millis(20);
+
+/// The values, or why one of them cannot be told yet.
+pub(super) async fn take(
+    exports: &IndexMap<String, Export>,
+    asked: &Asked,
+) -> Result<BTreeMap<String, String>, String> {
+    let mut values = BTreeMap::new();
+    for (name, export) in exports {
+        let value = value(export, asked)
+            .await
+            .map_err(|why| format!("export `{name}`: {why}"))?;
+        values.insert(name.clone(), value);
+    }
+    Ok(values)
+}
+
+async fn value(export: &Export, asked: &Asked) -> Result<String, String> {
+    let text = match &export.source {
+        Source::Readlink(path) => link(path, asked.began).await?,
+        Source::File(path) => file(path, asked.began).await?,
+        Source::Command(command) => run_command(command, asked, COMMAND_LIMIT).await?,
+    };
+    if text.len() > LONGEST || text.contains('\0') {
+        return Err("it is too long, or no text".into());
+    }
+    let text = text.trim();
+    let value = match &export.pattern {
+        None => text,
+        Some(pattern) => {
+            let compiled = Regex::new(pattern).map_err(|error| error.to_string())?;
+            let found = compiled
+                .captures(text)
+                .ok_or_else(|| format!("`{pattern}` does not match"))?;
+            found
+                .get(1)
+                .or_else(|| found.get(0))
+                .map_or("", |part| part.as_str())
+        }
+    };
+    if value.is_empty() {
+        return Err("it is empty".into());
+    }
+    Ok(value.to_owned())
+}
+
+/// A link counts when it, or what it leads to, is newer than the start.
+async fn link(path: &Path, began: SystemTime) -> Result<String, String> {
+    let failed = |error: std::io::Error| told(path, &error);
+    let target = tokio::fs::read_link(path).await.map_err(failed)?;
+    let is_new = |found: std::io::Result<std::fs::Metadata>| {
+        let modified = found.and_then(|found| found.modified());
+        modified.is_ok_and(|at| at >= began)
+    };
+    if !is_new(tokio::fs::symlink_metadata(path).await) && !is_new(tokio::fs::metadata(path).await)
+    {
+        return Err(format!("{} is older than this start", path.display()));
+    }
+    target
+        .into_os_string()
+        .into_string()
+        .map_err(|_| format!("what {} says is no UTF-8", path.display()))
+}
+
+async fn file(path: &Path, began: SystemTime) -> Result<String, String> {
+    let failed = |error: std::io::Error| told(path, &error);
+    let found = tokio::fs::metadata(path).await.map_err(failed)?;
+    if found.modified().map_err(failed)? < began {
+        return Err(format!("{} is older than this start", path.display()));
+    }
+    if found.len() > LONGEST as u64 || !found.is_file() {
+        return Err(format!(
+            "{} is too long, or no regular file",
+            path.display()
+        ));
+    }
+    let bytes = tokio::fs::read(path).await.map_err(failed)?;
+    String::from_utf8(bytes).map_err(|_| format!("{} holds no UTF-8", path.display()))
+}
+
+fn told(path: &Path, error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => format!("{} does not exist yet", path.display()),
+        _ => format!("{}: {error}", path.display()),
+    }
+}
+
+/// Calls `tell` with all values whenever one has changed, for ever.
+pub(super) async fn watch(
+    exports: IndexMap<String, Export>,
+    asked: Asked,
+    mut known: BTreeMap<String, String>,
+    tell: impl Fn(BTreeMap<String, String>),
+) {
+    let mut directories = Directories::of(&exports);
+    let mut commands_at = Instant::now() + command_interval(&exports);
+    loop {
+        // Watched first and read then: nothing falls between the two.
+        let is_watched = directories.watch();
+        let may_run = Instant::now() >= commands_at;
+        let mut now = known.clone();
+        for (name, export) in &exports {
+            let is_command = matches!(export.source, Source::Command(_));
+            if is_command && !may_run {
+                continue;
+            }
+            if let Ok(value) = value(export, &asked).await {
+                now.insert(name.clone(), value);
+            }
+        }
+        if may_run {
+            commands_at = Instant::now() + command_interval(&exports);
+        }
+        if now != known {
+            known.clone_from(&now);
+            tell(now);
+        }
+        let unwatched = async {
+            if is_watched {
+                std::future::pending::<()>().await;
+            } else {
+                tokio::time::sleep(UNWATCHED).await;
+            }
+        };
+        tokio::select! {
+            () = directories.changed() => tokio::time::sleep(ONE_CHANGE).await,
+            () = unwatched => {}
+            () = tokio::time::sleep_until(commands_at) => {}
+        }
+    }
+}
+
+/// The shortest pause between two runs of a command; very long when there is none.
+fn command_interval(exports: &IndexMap<String, Export>) -> Duration {
+    let commands = exports
+        .values()
+        .filter(|export| matches!(export.source, Source::Command(_)));
+    commands
+        .map(|export| export.interval)
+        .min()
+        .unwrap_or(Duration::from_secs(365 * 24 * 3600))
+}
+
+/// The directories of links and files.
+struct Directories {
+    paths: BTreeSet<PathBuf>,
+    events: Option<EventStream<[u8; 4096]>>,
+}
+
+impl Directories {
+    fn of(exports: &IndexMap<String, Export>) -> Self {
+        let paths = exports.values().filter_map(|export| match &export.source {
+            Source::Readlink(path) | Source::File(path) => path.parent().map(Path::to_owned),
+            Source::Command(_) => None,
+        });
+        Self {
+            paths: paths.collect(),
+            events: Inotify::init()
+                .and_then(|inotify| inotify.into_event_stream([0; 4096]))
+                .ok(),
+        }
+    }
+
+    /// Watches all of them; a second time changes nothing. Returns whether all are watched.
+    fn watch(&mut self) -> bool {
+        let mask = WatchMask::CREATE
+            | WatchMask::MOVED_TO
+            | WatchMask::CLOSE_WRITE
+            | WatchMask::ATTRIB
+            | WatchMask::DELETE_SELF
+            | WatchMask::MOVE_SELF
+            | WatchMask::ONLYDIR;
+        let Some(events) = &self.events else {
+            return self.paths.is_empty();
+        };
+        let mut watches = events.watches();
+        let mut are_all = true;
+        for path in &self.paths {
+            are_all &= watches.add(path, mask).is_ok();
+        }
+        are_all
+    }
+
+    /// Waits for an event.
+    async fn changed(&mut self) {
+        match &mut self.events {
+            Some(events) => {
+                if events.next().await.is_none() {
+                    std::future::pending::<()>().await;
+                }
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
