@@ -51,23 +51,35 @@ fn p02_two_who_order_the_same_at_once_start_it_once() {
 }
 
 #[test]
-fn p03_a_bridge_follows_the_session_of_an_agent_that_is_started_again() {
+fn p03_the_bridge_follows_the_session_of_the_agent_wherever_it_goes() {
     let host = up();
-    let (session, bridge) = (host.session_id("control-agent"), host.scene.pid(BRIDGE));
-    kill(host.scene.pid("control-agent"), 9);
-    // Both delays of the manifest are long; an order need not wait for them.
-    wait_until("the agent has ended", || {
-        host.scene.service("control-agent")["state"] != "ready"
+    let connected_to = |id: &str| {
+        let log = host.scene.logs(BRIDGE);
+        log.contains(&format!("connected to session {id}"))
+    };
+    // The agent is started again, and has another session.
+    let session = host.session_id("control-agent");
+    host.scene.run(["restart", "control-agent"]).success();
+    let second = host.session_id("control-agent");
+    assert_ne!(second, session);
+    wait_until("the bridge has followed", || connected_to(&second));
+    // It switches sessions while it runs: another socket, and the alias points to it.
+    let agent = host.scene.pid("control-agent");
+    let socket = host.control("switched.sock");
+    let switched = UnixListener::bind(&socket).unwrap();
+    std::os::unix::fs::symlink("switched.sock", host.control("new.alias")).unwrap();
+    fs::rename(
+        host.control("new.alias"),
+        host.control("control-agent.alias"),
+    )
+    .unwrap();
+    wait_until("the bridge has followed again", || connected_to("switched"));
+    assert_eq!(host.scene.pid("control-agent"), agent);
+    wait_until("it is ready", || {
+        host.scene.service(BRIDGE)["state"] == "ready"
     });
-    host.scene.run(["up"]).success();
-    wait_until("the bridge has followed", || {
-        let service = host.scene.service(BRIDGE);
-        service["state"] == "ready" && service["pid"] != bridge
-    });
-    assert_ne!(host.session_id("control-agent"), session);
-    let log = host.scene.logs(BRIDGE);
-    let connected = format!("connected to session {}", host.session_id("control-agent"));
-    assert!(log.contains(&connected), "{log}");
+    drop(switched);
+    fs::remove_file(socket).unwrap();
     end(host);
 }
 
