@@ -223,6 +223,20 @@ fn a_session_has_the_terminal_for_a_while() {
 }
 
 #[test]
+fn what_is_no_session_is_attached_to_by_its_output() {
+    let scene = Scene::new(SHOP);
+    scene.run(&["up"]).exits(0);
+    let terminal = Terminal::start(&scene, (80, 24), "\"$BB\" attach web; exec sleep 1000");
+    let shown = terminal.shows("request 3");
+    assert!(shown.contains("`web` is no tmux session"), "{shown}");
+    // It goes on with what comes.
+    scene.run(&["restart", "web"]).exits(0);
+    terminal.until("the second run", |screen| {
+        screen.matches("request 3").count() == 2
+    });
+}
+
+#[test]
 fn a_supervisor_that_dies_is_told_of_and_its_successor_found() {
     let scene = Scene::new(SHOP);
     scene.run(&["up"]).exits(0);
