@@ -56,6 +56,28 @@ fn exec_runs_a_command_where_the_service_lives() {
     assert!(!outcome.out.contains("LEAK"), "{outcome:?}");
 }
 
+const EXPORTING: &str = r#"
+version: 1
+project: shop
+services:
+  agent:
+    command: 'echo id-7 > id; exec sleep 1000'
+    exports: { id: { file: id } }
+  bridge: { command: [sleep, '1000'], env: { AGENT: '${agent.id}' } }
+"#;
+
+#[test]
+fn exec_knows_what_others_export_while_they_run() {
+    let scene = Scene::new(EXPORTING);
+    let words = ["exec", "bridge", "--", "sh", "-c", "echo $AGENT"];
+    scene
+        .run(&words)
+        .exits(5)
+        .notes("`agent` does not run and exports no `id` now");
+    scene.run(&["up"]).exits(0);
+    assert_eq!(scene.run(&words).exits(0).out, "id-7\n");
+}
+
 #[test]
 fn exec_says_what_is_missing() {
     let scene = shop();

@@ -3,17 +3,19 @@
 //! This program becomes the command, so input, output, signals and the exit code are the command's
 //! own. It is nobody's member: `down` does not end it, for whoever typed it can.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
 use clap::Args;
 
-use super::{Call, Failure, project};
+use super::{Call, Failure, project, session};
 use crate::code;
 use crate::exit::ExitCode;
 use crate::id::ServiceName;
 use crate::manifest::load;
 use crate::manifest::model::{Service, TmuxServer};
+use crate::manifest::reference::{self, Reference};
 use crate::store::Project;
 use crate::sys::account::Account;
 use crate::sys::become_command::{Become, become_command};
@@ -28,7 +30,7 @@ pub(super) struct Arguments {
     command: Vec<OsString>,
 }
 
-pub(super) fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failure> {
+pub(super) async fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let manifest = project::manifest(call)?;
     let project = Project::locate(&manifest.project)?;
     let name = &arguments.name;
@@ -51,6 +53,18 @@ pub(super) fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failur
     if !service.missing.is_empty() {
         return Err(lacking(service.missing.join("; ")));
     }
+    let values = exported(&project, service).await?;
+    if let Some(lost) = service
+        .references
+        .iter()
+        .find(|one| !values.contains_key(one))
+    {
+        return Err(lacking(format!(
+            "`{}` does not run and exports no `{}` now",
+            lost.service, lost.export
+        )));
+    }
+    let service = &reference::fill(service, &values);
     let mut environment = load::environment(&service.env).map_err(|errors| {
         let reasons: Vec<String> = errors.iter().map(ToString::to_string).collect();
         lacking(reasons.join("; "))
@@ -94,6 +108,25 @@ pub(super) fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failur
             service.working_dir.display()
         ),
     ))
+}
+
+/// What the services that run export now, as far as this one refers to it.
+async fn exported(
+    project: &Project,
+    service: &Service,
+) -> Result<BTreeMap<Reference, String>, Failure> {
+    if service.references.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let Some(client) = session::running(project).await? else {
+        return Ok(BTreeMap::new());
+    };
+    let status = client.status().await?;
+    let value = |reference: &Reference| {
+        let exports = &status.services.get(&reference.service)?.exports;
+        Some((reference.clone(), exports.get(&reference.export)?.clone()))
+    };
+    Ok(service.references.iter().filter_map(value).collect())
 }
 
 /// Who the service runs as, if not as we do.

@@ -226,7 +226,7 @@ fn dispatch(call: &Call, command: Command) -> Result<ExitCode, Failure> {
         Command::Events(arguments) => events::run(call, &arguments),
         Command::Attach(arguments) => wait_for(attach::run(call, &arguments)),
         Command::Ui(_) => wait_for(ui::run(call)),
-        Command::Exec(arguments) => exec::run(call, &arguments),
+        Command::Exec(arguments) => wait_for(exec::run(call, &arguments)),
         Command::Tmux(arguments) => tmux::run(call, &arguments),
         Command::Completions(arguments) => completions::run(call, &arguments),
         Command::Man(arguments) => man::run(call, &arguments),
