@@ -142,11 +142,26 @@ fn look_into(directory: &Path) -> Result<(), String> {
 
 /// The programs that are not found.
 fn programs(service: &Service, environment: &BTreeMap<String, String>) -> Vec<String> {
-    let argv = service.command.argv();
     let path = environment.get("PATH").map(String::as_str);
-    let mut missing = Vec::new();
-    if let Err(error) = resolve_executable(&argv[0], path, &service.working_dir) {
-        missing.push(program(&error));
+    let hooks = &service.hooks;
+    // A command before it may make the program itself; then the start tells.
+    let own = Some(&service.command).filter(|_| hooks.before_start.is_none());
+    let commands = [
+        own,
+        hooks.before_start.as_ref(),
+        hooks.after_ready.as_ref(),
+        hooks.after_stop.as_ref(),
+        service.stop.command.as_ref(),
+    ];
+    let mut missing: Vec<String> = Vec::new();
+    for command in commands.into_iter().flatten() {
+        let argv = command.argv();
+        if let Err(error) = resolve_executable(&argv[0], path, &service.working_dir) {
+            let reason = program(&error);
+            if !missing.contains(&reason) {
+                missing.push(reason);
+            }
+        }
     }
     if matches!(service.kind, Kind::Tmux { .. }) {
         let path = std::env::var("PATH").ok();

@@ -10,6 +10,8 @@ fn all_that_is_missing_is_told_at_once_and_the_rest_goes_on() {
 services:
   all: {{command: [no-such-program], working_dir: nowhere, env_files: gone.env, env: {{A: "${{NOT_SET:?ask the admin}}"}}}}
   program: {{command: [./no-such-program]}}
+  hook: {{command: {STEADY}, hooks: {{before_start: [no-such-hook]}}, stop: {{command: [no-such-stop]}}}}
+  made: {{command: [./made], hooks: {{before_start: "printf '#!/bin/sh\nexec sleep 1000\n' > made; chmod +x made"}}}}
   needs: {{command: {STEADY}, depends_on: [program]}}
   lone: {{command: {STEADY}}}
 "#
@@ -21,7 +23,11 @@ services:
     for part in ["ask the admin", "gone.env", "/nowhere does not exist"] {
         assert!(all.contains(part), "{all}");
     }
-    for name in ["all", "program", "needs"] {
+    for word in ["`no-such-hook`", "`no-such-stop`"] {
+        assert!(reason("hook").contains(word), "{}", reason("hook"));
+    }
+    scene.expect_state("made", "ready");
+    for name in ["all", "program", "hook", "needs"] {
         scene.expect_state(name, "blocked");
         assert_eq!(scene.service(name)["restarts"], 0);
     }
