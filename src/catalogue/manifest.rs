@@ -64,6 +64,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Use letters, digits, `.`, `_` and `-`, and begin with a letter or a digit.",
     ),
     entry(
+        "manifest::bad_notify",
+        "`ready.notify` is `false`, which says nothing.",
+        "Write `true`, or leave it out.",
+    ),
+    entry(
         "manifest::bad_number",
         "A number is out of the range that its field takes.",
         "Take a number in the range that the message names.",
@@ -327,6 +332,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "manifest::not_utf8",
         "The file is not UTF-8.",
         "Save it as UTF-8.",
+    ),
+    entry(
+        "manifest::not_with_watchdog",
+        "A key of `health` stands beside `watchdog`, where nothing is asked.",
+        "Remove it: `watchdog` itself says how long the service may be silent.",
     ),
     entry(
         "manifest::nul_character",

@@ -234,6 +234,7 @@ fn inactive(service: &Service) -> ServiceStatus {
         survivors: Vec::new(),
         usage: None,
         exports: std::collections::BTreeMap::new(),
+        says: None,
         last_probe: None,
         deadline: None,
         awaits: None,

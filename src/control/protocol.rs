@@ -106,6 +106,9 @@ pub struct ServiceStatus {
     /// The values that it exports, as they are.
     #[serde(default)]
     pub exports: BTreeMap<String, String>,
+    /// What it says of itself, by `sd_notify(3)`.
+    #[serde(default)]
+    pub says: Option<String>,
     /// What its probe found last, of readiness or of health; `null` when it was not asked yet.
     #[serde(default)]
     pub last_probe: Option<LastProbe>,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -141,6 +142,8 @@ pub enum RunEvent {
     Ready,
     /// A readiness attempt did not succeed; the text is the last thing known, for people.
     NotReady(String),
+    /// It asks for this much time, from now on, to become ready or to end.
+    Extended(Duration),
     /// What the run exports, all of it; told before `Ready`, and again when a value changes.
     Exported(BTreeMap<String, String>),
     /// A health check succeeded.

@@ -91,6 +91,7 @@ impl Input {
             Self::Run(
                 RunEvent::Ready
                 | RunEvent::NotReady(_)
+                | RunEvent::Extended(_)
                 | RunEvent::Exported(_)
                 | RunEvent::Healthy
                 | RunEvent::Unwell(_),
@@ -419,6 +420,33 @@ impl Node {
                 if is_news { New(state) } else { Same(state) }
             }
 
+            (
+                S::Starting {
+                    run,
+                    give_up: Some(at),
+                    last,
+                },
+                E::Extended(span),
+            ) => New(S::Starting {
+                run,
+                give_up: Some(at.max(context.now + span)),
+                last,
+            }),
+            (
+                S::Stopping {
+                    run,
+                    stage: Stage::Grace { until },
+                    cause,
+                },
+                E::Extended(span),
+            ) => New(S::Stopping {
+                run,
+                stage: Stage::Grace {
+                    until: until.max(context.now + span),
+                },
+                cause,
+            }),
+
             (state @ (S::Starting { .. } | S::Ready { .. }), E::Exported(values)) => {
                 if self.exports == values {
                     Same(state)
@@ -475,6 +503,7 @@ impl Node {
                 | E::SpawnFailed(_)
                 | E::Ready
                 | E::NotReady(_)
+                | E::Extended(_)
                 | E::Exported(_)
                 | E::Healthy
                 | E::Unwell(_)
@@ -484,7 +513,8 @@ impl Node {
             )
             | (
                 state @ S::Spawning { .. },
-                E::Exported(_)
+                E::Extended(_)
+                | E::Exported(_)
                 | E::Ready
                 | E::NotReady(_)
                 | E::Healthy
@@ -496,6 +526,7 @@ impl Node {
                 E::Spawned
                 | E::SpawnFailed(_)
                 | E::Ready
+                | E::Extended(_)
                 | E::Healthy
                 | E::Unwell(_)
                 | E::Survived(_),
@@ -506,6 +537,7 @@ impl Node {
                 | E::SpawnFailed(_)
                 | E::Ready
                 | E::NotReady(_)
+                | E::Extended(_)
                 | E::Healthy
                 | E::Unwell(_)
                 | E::Survived(_),
@@ -515,6 +547,7 @@ impl Node {
                 E::Spawned
                 | E::Ready
                 | E::NotReady(_)
+                | E::Extended(_)
                 | E::Exported(_)
                 | E::Healthy
                 | E::Unwell(_)

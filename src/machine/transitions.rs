@@ -367,6 +367,10 @@ fn inputs(node: &Node) -> Vec<(&'static str, Input)> {
             Input::Run(RunEvent::NotReady("HTTP 503".into())),
         ),
         (
+            "Extended",
+            Input::Run(RunEvent::Extended(Duration::from_secs(100))),
+        ),
+        (
             "Exported",
             Input::Run(RunEvent::Exported([("id".into(), "1".into())].into())),
         ),

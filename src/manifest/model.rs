@@ -430,6 +430,13 @@ pub enum Probe {
         #[serde(default)]
         max_age: Option<Duration>,
     },
+    /// The service says so itself: READY=1 by `sd_notify(3)`.
+    Notify,
+    /// The service gives a sign of life at least so often: WATCHDOG=1 by `sd_notify(3)`.
+    Watchdog {
+        /// The longest silence.
+        within: Duration,
+    },
 }
 
 /// One HTTP request, and what it is expected to be answered with.
@@ -482,6 +489,10 @@ impl Probe {
                 Command::Exec(words) => words.first().cloned().unwrap_or_default(),
             },
             Self::Log { pattern } => format!("`{pattern}`"),
+            Self::Notify => "READY=1".into(),
+            Self::Watchdog { within } => {
+                format!("WATCHDOG=1 every {}", humantime::format_duration(*within))
+            }
         };
         format!("{} {asked}", self.word())
     }
@@ -495,6 +506,8 @@ impl Probe {
             Self::Exec { .. } => "exec",
             Self::Log { .. } => "log",
             Self::File { .. } => "file",
+            Self::Notify => "notify",
+            Self::Watchdog { .. } => "watchdog",
         }
     }
 }

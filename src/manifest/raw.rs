@@ -256,7 +256,7 @@ pub(crate) struct Service {
     /// service from starting and is named, never ended. After it stopped they are proven free.
     #[schemars(extend("default" = [], "examples" = [[8080], ["127.0.0.1:${API_PORT:-7890}"], [{"port": 53, "protocol": "udp"}]]))]
     pub(crate) ports: Field<Vec<Field<OwnedPort>>>,
-    /// How it shows that it is ready: one of `tcp`, `http`, `unix`, `exec`, `log` and `file`. Without
+    /// How it shows that it is ready: one of `tcp`, `http`, `unix`, `exec`, `log`, `file` and `notify`. Without
     /// it, a service is ready once it is started, and a task when it has completed. Default: none.
     #[schemars(extend("examples" = [{"tcp": 8080}, {"log": "listening on", "timeout": "10s"}]))]
     pub(crate) ready: Field<Ready>,
@@ -265,7 +265,7 @@ pub(crate) struct Service {
     #[schemars(extend("default" = {}, "examples" = [{"session_id": {"readlink": "~/agent.alias", "pattern": "^(.*)\\.sock$"}}], "propertyNames" = {"pattern": EXPORT}))]
     pub(crate) exports: Field<Table<Export>>,
     /// How it is found out whether it is still well once it is ready: one of `tcp`, `http`, `unix`,
-    /// `exec` and `file`. When too many checks in a row fail it is unhealthy, and is restarted by its
+    /// `exec`, `file` and `watchdog`. When too many checks in a row fail it is unhealthy, and is restarted by its
     /// restart policy, or only shown so. Default: none.
     #[schemars(extend("examples" = [{"tcp": 8080}, {"http": "http://127.0.0.1:8080/health", "interval": "30s", "action": "report"}]))]
     pub(crate) health: Field<Health>,
@@ -535,7 +535,8 @@ pub(crate) enum Protocol {
 #[serde(default, deny_unknown_fields)]
 #[schemars(inline, extend("oneOf" = [
     {"required": ["tcp"]}, {"required": ["http"]}, {"required": ["unix"]},
-    {"required": ["exec"]}, {"required": ["log"]}, {"required": ["file"]}
+    {"required": ["exec"]}, {"required": ["log"]}, {"required": ["file"]},
+    {"required": ["notify"]}
 ]))]
 pub(crate) struct Ready {
     /// A TCP connection is accepted here: a port on 127.0.0.1, or `host:port`. Default: not asked.
@@ -559,6 +560,11 @@ pub(crate) struct Ready {
     /// the file may be at most. Default: not asked.
     #[schemars(extend("examples" = ["${baudbot.runtime_dir}/web.ready", {"path": "~/heartbeat.json", "max_age": "2m"}]))]
     pub(crate) file: Field<File>,
+    /// `true`: the service says so itself, by READY=1 as `sd_notify(3)` does; `NOTIFY_SOCKET` is in its
+    /// environment. What it says of itself (STATUS=) is shown, and it may ask for more time
+    /// (EXTEND_TIMEOUT_USEC=). Only processes of the service are heard. Default: not waited for.
+    #[schemars(extend("enum" = [true], "examples" = [true]))]
+    pub(crate) notify: Field<bool>,
     /// How long to wait from the end of one attempt to the next. Default: 1s for `http` and `exec`,
     /// 100ms for others.
     #[schemars(extend("default" = "1s", "examples" = ["500ms"]))]
@@ -603,7 +609,7 @@ pub(crate) struct Export {
 #[serde(default, deny_unknown_fields)]
 #[schemars(inline, extend("oneOf" = [
     {"required": ["tcp"]}, {"required": ["http"]}, {"required": ["unix"]},
-    {"required": ["exec"]}, {"required": ["file"]}
+    {"required": ["exec"]}, {"required": ["file"]}, {"required": ["watchdog"]}
 ]))]
 pub(crate) struct Health {
     /// A TCP connection is accepted here: a port on 127.0.0.1, or `host:port`. Default: not asked.
@@ -624,6 +630,11 @@ pub(crate) struct Health {
     /// the file may be at most: a heartbeat. Default: not asked.
     #[schemars(extend("examples" = [{"path": "~/heartbeat.json", "max_age": "2m"}]))]
     pub(crate) file: Field<File>,
+    /// The service gives a sign of life itself, WATCHDOG=1 as `sd_notify(3)` does, at least so often;
+    /// `NOTIFY_SOCKET` and `WATCHDOG_USEC` are in its environment. Then there is no `interval` and no
+    /// `timeout`, and one silence is enough, unless `failures` says otherwise. Default: not waited for.
+    #[schemars(extend("examples" = ["30s"]))]
+    pub(crate) watchdog: Field<Duration>,
     /// How long to wait from the end of one check to the next.
     #[schemars(extend("default" = "10s", "examples" = ["1m"]))]
     pub(crate) interval: Field<Duration>,

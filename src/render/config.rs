@@ -253,6 +253,8 @@ impl Shown<'_> {
             } => json!({ "path": self.path(path), "max_age": span(*age) }),
             Probe::Exec { command } => self.command(command),
             Probe::Log { pattern } => self.text(pattern).into(),
+            Probe::Notify => true.into(),
+            Probe::Watchdog { within } => span(*within).into(),
         }
     }
 
@@ -299,8 +301,10 @@ impl Shown<'_> {
     fn health(&self, health: &Health) -> Value {
         let mut map = Map::new();
         map.insert(health.probe.word().into(), self.probe(&health.probe));
-        map.insert("interval".into(), span(health.interval).into());
-        map.insert("timeout".into(), span(health.timeout).into());
+        if !matches!(health.probe, Probe::Watchdog { .. }) {
+            map.insert("interval".into(), span(health.interval).into());
+            map.insert("timeout".into(), span(health.timeout).into());
+        }
         map.insert("failures".into(), json!(health.failures));
         map.insert("action".into(), json!(health.action));
         map.into()

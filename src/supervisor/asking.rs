@@ -100,7 +100,9 @@ async fn attempt(probe: &Probe, asked: &Asked) -> Verdict {
         Probe::Exec { command } => exec(command, asked).await,
         Probe::File { path, max_age } => file(path, *max_age, asked.began).await.into(),
         // Heard, not asked for.
-        Probe::Log { .. } => Err("no line of its output matches yet".into()).into(),
+        Probe::Log { .. } | Probe::Notify | Probe::Watchdog { .. } => {
+            Err("it has not told yet".into()).into()
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::event::Did;
 use crate::id::{RunId, ServiceName};
 use crate::machine::{Effect, RunEvent, Survivor};
 use crate::record::Line;
+use crate::sys::notify::News;
 
 /// One word of a task.
 #[derive(Debug)]
@@ -25,6 +26,10 @@ pub(super) enum Input {
     },
     /// A probe of a run was answered, or not.
     Probed(RunId, LastProbe),
+    /// A process of a run told of it.
+    Notified(RunId, News),
+    /// This process told of a run, and may be none of it.
+    NoticeBy(RunId, i32, News),
     /// The session of a run is there; the process in its pane waits at its gate.
     Session(Box<MadeSession>),
     /// The command before a run's start ended.
@@ -90,6 +95,8 @@ impl Supervisor {
     pub(super) fn take(&mut self, input: Input) {
         let effects = match input {
             Input::Run { service, run, what } => self.take_run_event(service, run, what),
+            Input::Notified(run, news) => self.take_notice(run, news),
+            Input::NoticeBy(run, sender, news) => self.take_notice_by(run, sender, news),
             Input::Probed(run, last) => {
                 if let Some(run) = self.runs.get_mut(&run) {
                     run.last_probe = Some(last);
@@ -150,6 +157,7 @@ impl Supervisor {
             RunEvent::Ready => self.became_ready(run),
             RunEvent::Exported(values) => self.exported(&service, run, values),
             RunEvent::NotReady(_)
+            | RunEvent::Extended(_)
             | RunEvent::Healthy
             | RunEvent::Unwell(_)
             | RunEvent::Survived(_) => {}

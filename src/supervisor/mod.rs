@@ -26,6 +26,7 @@ mod hooks;
 mod input;
 mod instances;
 mod log_writer;
+mod notified;
 mod orders;
 mod output;
 mod ports;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regex::bytes::Regex;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Supervisor;
@@ -56,10 +56,14 @@ impl Supervisor {
             return;
         };
         // Lines are listened for from the very start: see `watch_log`.
-        let seen = service
-            .ready
-            .as_ref()
-            .and_then(|ready| self.log_watch(&service.name, &ready.probe));
+        let seen = match service.ready.as_ref().map(|ready| &ready.probe) {
+            Some(Probe::Notify) => self
+                .runs
+                .get_mut(&id)
+                .and_then(|run| run.notified.as_mut()?.ready.take()),
+            Some(probe) => self.log_watch(&service.name, probe),
+            None => None,
+        };
         let task = tokio::spawn(asker.until_ready(service, seen));
         self.set_prober(id, Some(AbortOnDropHandle::new(task)));
     }
@@ -92,12 +96,22 @@ impl Supervisor {
         let run = self.runs.get(&id);
         let run = run.filter(|run| !run.is_cancelled && !run.is_ending);
         let health = run.and_then(|run| run.service.health.clone());
-        let prober = health
-            .zip(self.asker(id, Question::Health))
-            .map(|(health, asker)| {
-                AbortOnDropHandle::new(tokio::spawn(asker.keep_checking(health)))
-            });
-        self.set_prober(id, prober);
+        let asker = self.asker(id, Question::Health);
+        let task = match (asker, health) {
+            (Some(asker), Some(health)) => match health.probe {
+                Probe::Watchdog { within } => {
+                    let (alive, signs) = mpsc::unbounded_channel();
+                    let run = self.runs.get_mut(&id);
+                    if let Some(notified) = run.and_then(|run| run.notified.as_mut()) {
+                        notified.alive = Some(alive);
+                    }
+                    Some(tokio::spawn(asker.keep_listening(within, signs)))
+                }
+                _ => Some(tokio::spawn(asker.keep_checking(health))),
+            },
+            _ => None,
+        };
+        self.set_prober(id, task.map(AbortOnDropHandle::new));
     }
 
     /// The run is about to end: nothing is asked any more, and what asked ends.
@@ -210,7 +224,9 @@ impl Supervisor {
             | Probe::Http(_)
             | Probe::Unix { .. }
             | Probe::Exec { .. }
-            | Probe::File { .. } => None,
+            | Probe::File { .. }
+            | Probe::Notify
+            | Probe::Watchdog { .. } => None,
         }
     }
 }
@@ -223,13 +239,13 @@ impl Asker {
     /// Asks until the run is ready and has told what it exports.
     async fn until_ready(mut self, service: Arc<Service>, seen: Option<oneshot::Receiver<()>>) {
         match (seen, &service.ready) {
-            (Some(seen), _) => {
-                if !self.wait_for_line(seen).await {
+            (Some(seen), Some(ready)) => {
+                if !self.wait_to_hear(seen, &ready.probe).await {
                     return;
                 }
             }
             (None, Some(ready)) => self.ask_until_ready(ready).await,
-            (None, None) => {}
+            (_, None) => {}
         }
         if !service.exports.is_empty() {
             self.take_exports(&service).await;
@@ -247,14 +263,18 @@ impl Asker {
         }
     }
 
-    /// Whether the line came. It does not when another run takes the watch over.
-    async fn wait_for_line(&mut self, seen: oneshot::Receiver<()>) -> bool {
-        let found = "no line of its output matches yet".to_owned();
-        self.note(&Err(found.clone()).into(), "log");
-        self.tell(RunEvent::NotReady(found));
+    /// Whether it came: a line, or a word of the service. It does not when another run takes the
+    /// watch over.
+    async fn wait_to_hear(&mut self, seen: oneshot::Receiver<()>, probe: &Probe) -> bool {
+        let found = match probe {
+            Probe::Notify => "it has not told that it is ready (READY=1)",
+            _ => "no line of its output matches yet",
+        };
+        self.note(&Err(found.to_owned()).into(), probe.word());
+        self.tell(RunEvent::NotReady(found.to_owned()));
         let has_come = seen.await.is_ok();
         if has_come {
-            self.note(&Ok(()).into(), "log");
+            self.note(&Ok(()).into(), probe.word());
         }
         has_come
     }
@@ -274,6 +294,27 @@ impl Asker {
                 }
             }
             tokio::time::sleep(ready.interval).await;
+        }
+    }
+
+    /// Waits for signs of life, each within the time that the manifest gives.
+    async fn keep_listening(mut self, within: Duration, mut signs: mpsc::UnboundedReceiver<bool>) {
+        loop {
+            let outcome = match tokio::time::timeout(within, signs.recv()).await {
+                Ok(Some(true)) => Ok(()),
+                Ok(Some(false)) => Err("it says that it fails (WATCHDOG=trigger)".to_owned()),
+                // Nobody listens any more: the run ends.
+                Ok(None) => return,
+                Err(_) => Err(format!(
+                    "no sign of life (WATCHDOG=1) for {}",
+                    humantime::format_duration(within)
+                )),
+            };
+            self.note(&outcome.clone().into(), "watchdog");
+            self.tell(match outcome {
+                Ok(()) => RunEvent::Healthy,
+                Err(why) => RunEvent::Unwell(why),
+            });
         }
     }
 

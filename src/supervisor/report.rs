@@ -77,6 +77,9 @@ impl Supervisor {
             session: service.session().map(str::to_owned),
             usage: None,
             exports: view.exports,
+            says: view
+                .run
+                .and_then(|run| self.runs.get(&run)?.notified.as_ref()?.status.clone()),
             last_probe: view
                 .run
                 .and_then(|run| self.runs.get(&run)?.last_probe.clone()),

@@ -10,6 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Supervisor;
 use super::ending::Known;
+use super::notified::Notified;
 use super::sessions::{Sessions, Tmux};
 use crate::control::protocol::LastProbe;
 use crate::id::{RunId, ServiceName};
@@ -53,6 +54,8 @@ pub(super) struct LiveRun {
     pub(super) after_ready: Option<AbortOnDropHandle<()>>,
     /// Starts it, then waits for its leader's end.
     pub(super) watcher: Option<AbortOnDropHandle<()>>,
+    /// What it tells of itself, if it does.
+    pub(super) notified: Option<Notified>,
     /// Watches what it exports.
     pub(super) exporter: Option<AbortOnDropHandle<()>>,
     /// Whether it has become ready.
@@ -89,6 +92,7 @@ impl LiveRun {
             note: None,
             after_ready: None,
             watcher: None,
+            notified: None,
             exporter: None,
             is_ready: false,
             last_probe: None,

@@ -91,7 +91,8 @@ impl Supervisor {
     }
 
     /// Begins a run that nothing is in the way of, with the command before it where there is one.
-    pub(super) fn prepare(&mut self, id: RunId, run: LiveRun) -> Result<(), StartFailure> {
+    pub(super) fn prepare(&mut self, id: RunId, mut run: LiveRun) -> Result<(), StartFailure> {
+        self.open_notify_socket(id, &mut run)?;
         self.open_output(&run.service)?;
         let service = &run.service;
         if !service.ports.is_empty() {

@@ -20,6 +20,7 @@ pub mod identity;
 pub mod layers;
 pub mod limits;
 pub mod mark;
+pub mod notify;
 pub mod over;
 pub mod pane;
 pub mod ports;

@@ -5,6 +5,7 @@ mod exports;
 mod health;
 mod hooks;
 mod identity;
+mod notify;
 mod preflight;
 #[path = "../scene/mod.rs"]
 mod scene;

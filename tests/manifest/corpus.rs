@@ -38,6 +38,7 @@ const RULES_NO_SCHEMA_CAN_SAY: &[&str] = &[
     "after_ready_on_task",
     "limit_over_hard",
     "health_on_task",
+    "not_with_watchdog",
     "exports_on_task",
     "export_before_ready",
     "unknown_export",

@@ -256,7 +256,7 @@ impl Oracle {
                     run.ready.get_or_insert(now);
                 }
             }
-            RunEvent::NotReady(_) | RunEvent::Exported(_) => {}
+            RunEvent::NotReady(_) | RunEvent::Extended(_) | RunEvent::Exported(_) => {}
             RunEvent::Healthy => run.failed_checks = 0,
             RunEvent::Unwell(_) => {
                 let has_checks = run.service.health.is_some() && run.ready.is_some();

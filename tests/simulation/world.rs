@@ -367,7 +367,8 @@ impl World {
         }
         let pick = self.dice.roll(runs.len() as u64) as usize;
         let (service, run) = runs[pick].clone();
-        let what = match self.dice.roll(11) {
+        let what = match self.dice.roll(12) {
+            11 => RunEvent::Extended(Duration::from_secs(9)),
             10 => RunEvent::Exported([("id".into(), "late".into())].into()),
             8 => RunEvent::Healthy,
             9 => RunEvent::Unwell("late".into()),

@@ -48,19 +48,45 @@ pub(super) fn resolve(
     let probes = Probes {
         owner: "health",
         key: written.key,
-        known: "`tcp`, `http`, `unix`, `exec` or `file`",
+        known: "`tcp`, `http`, `unix`, `exec`, `file` or `watchdog`",
         tcp: &raw.tcp,
         http: &raw.http,
         unix: &raw.unix,
         exec: &raw.exec,
         log: None,
         file: &raw.file,
+        notify: None,
+        watchdog: Some(&raw.watchdog),
     };
+    if !raw.watchdog.is_absent() {
+        for (name, key) in [
+            ("interval", raw.interval.written().map(|one| one.key)),
+            ("timeout", raw.timeout.written().map(|one| one.key)),
+        ] {
+            let Some(key) = key else { continue };
+            let what = values.what(&format!("health.{name}"));
+            values.diagnostics.push(
+                Diagnostic::error(
+                    "not_with_watchdog",
+                    format!("{what} stands beside `watchdog`, where nothing is asked"),
+                )
+                .label(key, "means nothing here")
+                .help("remove it: `watchdog` itself says how long the service may be silent"),
+            );
+        }
+    }
+    // Silence is no chance event: once is enough.
+    let usual_failures = if raw.watchdog.is_absent() { 3 } else { 1 };
     Some(Health {
         probe: probes.resolve(texts, values)?,
         interval: interval.unwrap_or(Duration::from_secs(10)),
         timeout: timeout.unwrap_or(Duration::from_secs(5)),
-        failures: raw.failures.value().copied().unwrap_or(3).max(1),
+        failures: raw
+            .failures
+            .value()
+            .copied()
+            .unwrap_or(usual_failures)
+            .max(1),
         action: match raw.action.value() {
             None | Some(raw::HealthAction::Restart) => HealthAction::Restart,
             Some(raw::HealthAction::Report) => HealthAction::Report,

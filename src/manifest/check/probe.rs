@@ -34,6 +34,8 @@ pub(super) struct Probes<'a> {
     pub(super) exec: &'a Field<raw::Command>,
     pub(super) log: Option<&'a Field<String>>,
     pub(super) file: &'a Field<raw::File>,
+    pub(super) notify: Option<&'a Field<bool>>,
+    pub(super) watchdog: Option<&'a Field<scalars::Duration>>,
 }
 
 /// The pause between two attempts, when one is written.
@@ -83,6 +85,30 @@ impl Probes<'_> {
             let path = texts.path(&unix.value, unix.span, &what, values.diagnostics)?;
             return Some(Probe::Unix { path });
         }
+        if let Some(notify) = self.notify.and_then(Field::written) {
+            if !notify.value {
+                let what = values.what(&name("notify"));
+                values.diagnostics.push(
+                    Diagnostic::error("bad_notify", format!("{what} is `false`"))
+                        .label(notify.span, "says nothing")
+                        .help("write `true`, or leave it out"),
+                );
+            }
+            return Some(Probe::Notify);
+        }
+        if let Some(watchdog) = self.watchdog.and_then(Field::written) {
+            let field = name("watchdog");
+            let within = values.fit(watchdog, &field, scalars::Duration::meaning)?;
+            if within < SHORTEST {
+                let what = values.what(&field);
+                values.diagnostics.push(
+                    Diagnostic::error("bad_duration", format!("{what} is shorter than 10ms"))
+                        .label(watchdog.span, "too short")
+                        .help("no service tells so often; `30s` is usual"),
+                );
+            }
+            return Some(Probe::Watchdog { within });
+        }
         file_probe(self.file.written()?, &name("file"), texts, values)
     }
 
@@ -98,6 +124,8 @@ impl Probes<'_> {
             one("exec", self.exec),
             self.log.and_then(|log| one("log", log)),
             one("file", self.file),
+            self.notify.and_then(|notify| one("notify", notify)),
+            self.watchdog.and_then(|watchdog| one("watchdog", watchdog)),
         ]
         .into_iter()
         .flatten()

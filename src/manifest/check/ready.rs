@@ -27,20 +27,25 @@ pub(super) fn resolve(
     let probes = Probes {
         owner: "ready",
         key: written.key,
-        known: "`tcp`, `http`, `unix`, `exec`, `log` or `file`",
+        known: "`tcp`, `http`, `unix`, `exec`, `log`, `file` or `notify`",
         tcp: &raw.tcp,
         http: &raw.http,
         unix: &raw.unix,
         exec: &raw.exec,
         log: Some(&raw.log),
         file: &raw.file,
+        notify: Some(&raw.notify),
+        watchdog: None,
     };
     let probe = probes.resolve(texts, values)?;
     let interval = interval.unwrap_or(match &probe {
         Probe::Http(_) | Probe::Exec { .. } => Duration::from_secs(1),
-        Probe::Tcp { .. } | Probe::Unix { .. } | Probe::Log { .. } | Probe::File { .. } => {
-            Duration::from_millis(100)
-        }
+        Probe::Tcp { .. }
+        | Probe::Unix { .. }
+        | Probe::Log { .. }
+        | Probe::File { .. }
+        | Probe::Notify
+        | Probe::Watchdog { .. } => Duration::from_millis(100),
     });
     Some(Ready {
         probe,

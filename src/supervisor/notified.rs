@@ -1,0 +1,148 @@
+//! What services tell of themselves by `sd_notify(3)`: that they are ready, how they are, that they
+//! are still there.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Supervisor;
+use super::input::Input;
+use super::runs::LiveRun;
+use super::starting::failure;
+use crate::id::RunId;
+use crate::machine::{Effect, RunEvent, StartFailure};
+use crate::manifest::model::{Probe, Service};
+use crate::sys::census::Roots;
+use crate::sys::mark::read_mark;
+use crate::sys::notify::{Message, News, NotifySocket};
+use crate::sys::sweep;
+
+/// The ends of what a run tells of itself.
+#[derive(Debug)]
+pub(super) struct Notified {
+    /// Hears it.
+    _listener: AbortOnDropHandle<()>,
+    /// Whoever waits for READY=1 waits here.
+    pub(super) ready: Option<oneshot::Receiver<()>>,
+    told_ready: Option<oneshot::Sender<()>>,
+    /// Where its signs of life go.
+    pub(super) alive: Option<mpsc::UnboundedSender<bool>>,
+    /// What it says of itself.
+    pub(super) status: Option<String>,
+}
+
+/// How long it may be silent, where that is watched.
+fn watchdog(service: &Service) -> Option<std::time::Duration> {
+    match service.health.as_ref()?.probe {
+        Probe::Watchdog { within } => Some(within),
+        _ => None,
+    }
+}
+
+fn waits_for_notice(service: &Service) -> bool {
+    let ready = service.ready.as_ref();
+    ready.is_some_and(|ready| ready.probe == Probe::Notify)
+}
+
+impl Supervisor {
+    /// Opens the socket of a run that tells of itself, before it executes anything.
+    pub(super) fn open_notify_socket(
+        &self,
+        id: RunId,
+        run: &mut LiveRun,
+    ) -> Result<(), StartFailure> {
+        let watchdog = watchdog(&run.service);
+        if watchdog.is_none() && !waits_for_notice(&run.service) {
+            return Ok(());
+        }
+        let socket = NotifySocket::open(self.project_id, id)
+            .map_err(|error| failure("opening the socket for notices", &error, false))?;
+        let environment = Arc::make_mut(&mut run.environment);
+        environment.insert("NOTIFY_SOCKET".into(), socket.variable());
+        if let Some(within) = watchdog {
+            environment.insert("WATCHDOG_USEC".into(), within.as_micros().to_string());
+        }
+        let (project, has_marks) = (self.project_id, self.nesting.is_some());
+        let outbox = self.outbox.clone();
+        let listen = async move {
+            loop {
+                let Message { sender, news } = match socket.receive().await {
+                    Ok(message) => message,
+                    Err(error) => {
+                        eprintln!("cannot hear run {id}: {error}");
+                        return;
+                    }
+                };
+                // At once: the sender may be about to end.
+                let mark = read_mark(sender).ok().flatten();
+                if mark.is_some_and(|mark| mark.is_run(project, id)) {
+                    outbox.put(Input::Notified(id, news));
+                } else if has_marks {
+                    eprintln!(
+                        "run {id} was spoken for by process {sender}, which is none of it or gone"
+                    );
+                } else {
+                    outbox.put(Input::NoticeBy(id, sender, news));
+                }
+            }
+        };
+        let (told_ready, ready) = oneshot::channel();
+        run.notified = Some(Notified {
+            _listener: AbortOnDropHandle::new(tokio::spawn(listen)),
+            ready: Some(ready),
+            told_ready: Some(told_ready),
+            alive: None,
+            status: None,
+        });
+        Ok(())
+    }
+
+    /// Where no mark can be set, whoever is found as a member of the run is heard.
+    pub(super) fn take_notice_by(&mut self, id: RunId, sender: i32, news: News) -> Vec<Effect> {
+        let roots: Roots = self.roots(id);
+        let members = sweep::present(&roots).unwrap_or_default();
+        let is_member = |one: &sweep::Present| one.member.identity.pid == sender;
+        if members.iter().any(is_member) {
+            return self.take_notice(id, news);
+        }
+        eprintln!("run {id} was spoken for by process {sender}, which is none of it or gone");
+        Vec::new()
+    }
+
+    pub(super) fn take_notice(&mut self, id: RunId, news: News) -> Vec<Effect> {
+        let Some(run) = self.runs.get_mut(&id) else {
+            return Vec::new();
+        };
+        let service = run.service.name.clone();
+        let Some(notified) = &mut run.notified else {
+            return Vec::new();
+        };
+        if news.is_ready
+            && let Some(told) = notified.told_ready.take()
+        {
+            // Nobody waits for it when it is ready by another probe.
+            let _ = told.send(());
+        }
+        if let Some(alive) = &notified.alive
+            && (news.is_alive || news.is_failing)
+        {
+            let _ = alive.send(!news.is_failing);
+        }
+        let status = match (news.status, news.is_stopping) {
+            (Some(status), _) => Some(status),
+            (None, true) => Some("stops by itself".into()),
+            (None, false) => None,
+        };
+        let mut effects = Vec::new();
+        if let Some(status) = status {
+            notified.status = Some(status.clone());
+            effects.push(Effect::Announce(service.clone()));
+            effects.extend(self.tell(service.clone(), id, RunEvent::NotReady(status)));
+        }
+        if let Some(extension) = news.extension {
+            effects.extend(self.tell(service, id, RunEvent::Extended(extension)));
+        }
+        effects
+    }
+}
