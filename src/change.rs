@@ -20,7 +20,7 @@ pub struct Change {
 }
 
 /// Used by the supervisor only: a run that lives takes them over.
-const SUPERVISION: [&str; 11] = [
+const SUPERVISION: [&str; 12] = [
     "groups",
     "when",
     "depends_on",
@@ -31,6 +31,7 @@ const SUPERVISION: [&str; 11] = [
     "hooks",
     "success_exit",
     "cleanup",
+    "legacy_sessions",
     "log",
 ];
 
@@ -118,6 +119,7 @@ pub fn take_over(old: &Service, new: &Service, is_ready: bool) -> Service {
         hooks: new.hooks.clone(),
         success_exit: new.success_exit.clone(),
         cleanup: new.cleanup.clone(),
+        legacy_sessions: new.legacy_sessions.clone(),
         log: new.log,
         instance: new.instance.clone(),
         ..old.clone()
@@ -285,7 +287,7 @@ mod tests {
         (|s| ready(s).interval = Duration::ZERO, &["ready.interval"]),
         (|s| ready(s).probe = file_probe(), &["ready"]),
     ];
-    const SUPERVISION: [(Edit, &[&str]); 14] = [
+    const SUPERVISION: [(Edit, &[&str]); 15] = [
         (
             |s| s.hooks.after_stop = Some(Command::Shell("x".into())),
             &["hooks.after_stop"],
@@ -315,6 +317,10 @@ mod tests {
             &["cleanup"],
         ),
         (|s| s.log.keep = 1, &["log.keep"]),
+        (
+            |s| s.legacy_sessions = vec!["old".into()],
+            &["legacy_sessions"],
+        ),
         (|s| *s = in_group(s.clone(), "core"), &["groups"]),
         (
             |s| *s = needs(s.clone(), "db", Condition::Ready),
@@ -445,6 +451,7 @@ mod tests {
             "hooks",
             "success_exit",
             "cleanup",
+            "legacy_sessions",
             "log",
         ];
         let fields = fields(&process("web"));

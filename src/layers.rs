@@ -4,6 +4,7 @@
 //! and what that costs is said ([`Layer::without`]). [`sys::layers`](crate::sys::layers) finds out,
 //! `docs/containment.md` explains.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One layer of containment.
@@ -79,7 +80,7 @@ impl Layer {
 }
 
 /// Whether a layer does its work here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Holding {
     /// It was tried, and it works.
@@ -115,7 +116,7 @@ impl<E: std::fmt::Display> From<Result<(), E>> for Holding {
 }
 
 /// Which layers hold on this host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Layers {
     /// See [`Layer::Mark`].
     pub mark: Holding,
@@ -142,6 +143,14 @@ impl Layers {
             Layer::ExitStatus => &self.exit_status,
             Layer::Cgroup => &self.cgroup,
         }
+    }
+
+    /// Those of [`Layers::missing`] without which something may escape.
+    pub fn leaks(&self) -> impl Iterator<Item = (Layer, &str)> {
+        self.missing().filter(|(layer, _)| match layer {
+            Layer::Mark | Layer::Subreaper | Layer::Pidfd => true,
+            Layer::Children | Layer::ExitStatus | Layer::Cgroup => false,
+        })
     }
 
     /// Those that do not hold and are missed, with the reason.

@@ -5,6 +5,7 @@ pub mod change;
 pub mod cli;
 pub mod control;
 pub mod cycle;
+pub mod doctor;
 pub mod event;
 pub mod event_log;
 pub mod exit;

@@ -330,19 +330,21 @@ impl Project {
         self.state_dir.join("ledger.jsonl")
     }
 
+    /// A socket whose path is longer than the kernel takes, with its length.
+    pub fn too_long_socket(&self) -> Option<(PathBuf, usize)> {
+        let sockets = [self.control_socket(), self.tmux_socket()].into_iter();
+        sockets
+            .map(|path| (path.clone(), path.as_os_str().len()))
+            .find(|(_, length)| *length > LONGEST_SOCKET_PATH)
+    }
+
     /// Makes both directories, for us alone.
     ///
     /// # Errors
     /// What cannot be made, or belongs to somebody else, or is too long for a socket.
     pub fn create_directories(&self) -> Result<(), StoreError> {
-        for socket in [self.control_socket(), self.tmux_socket()] {
-            let length = socket.as_os_str().len();
-            if length > LONGEST_SOCKET_PATH {
-                return Err(StoreError::SocketPathTooLong {
-                    path: socket,
-                    length,
-                });
-            }
+        if let Some((path, length)) = self.too_long_socket() {
+            return Err(StoreError::SocketPathTooLong { path, length });
         }
         for directory in [&self.state_dir, &self.runtime_dir] {
             if let Some(parent) = directory.parent() {

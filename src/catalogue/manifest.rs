@@ -239,6 +239,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Mend the path, which counts from the directory of the file that includes it; a pattern may match nothing.",
     ),
     entry(
+        "manifest::legacy_session_in_use",
+        "A name in `legacy_sessions` is the session of a declared service, which would be ended.",
+        "Remove it from `legacy_sessions`, which lists old names only.",
+    ),
+    entry(
         "manifest::limit_over_hard",
         "A soft limit is above its hard limit.",
         "Make `hard` at least as high as `soft`.",

@@ -7,18 +7,25 @@ use std::time::Duration;
 use clap::Args;
 
 use super::follow::{Ended, Following, follow};
-use super::{Call, Failure, project, session};
+use super::{Call, Failure, ending, project, session};
 use crate::code;
-use crate::control::protocol::{OrderRequest, VERSION};
+use crate::control::protocol::{OrderReply, OrderRequest, Proof, VERSION};
 use crate::exit::ExitCode;
 use crate::plan::{Order, Selector};
 use crate::render::{outcome, plan, proof};
+use crate::store::Project;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Which services; all, when none is named. What needs them goes along
     #[arg(value_name = "NAME|@GROUP")]
     selection: Vec<Selector>,
+    /// Only list every process and tmux session that would be ended, and why it is ours
+    #[arg(long, conflicts_with_all = ["now", "timeout"])]
+    plan: bool,
+    /// With --plan: print the list for programs
+    #[arg(long, requires = "plan")]
+    json: bool,
     #[command(flatten)]
     stopping: Stopping,
 }
@@ -44,6 +51,10 @@ pub(super) struct Stopping {
 }
 
 pub(super) async fn run(call: &Call, arguments: Arguments) -> Result<ExitCode, Failure> {
+    if arguments.plan {
+        let project = project::locate(call)?;
+        return ending::show(call, &project, &arguments.selection, arguments.json).await;
+    }
     take_down(call, arguments.selection, &arguments.stopping).await
 }
 
@@ -74,7 +85,7 @@ async fn take_down(
     call.note(&plan::changes(&reply.plan, &call.err));
     let mut following = Following::new(Order::Down, &reply);
     match follow(call, &mut following, &reply, notices, stopping.timeout).await? {
-        Ended::Settled => report(call, &following),
+        Ended::Settled => report(call, &project, &following, &reply).await,
         Ended::SupervisorLeft => Err(Failure::new(
             code!("cli::supervisor_left"),
             ExitCode::Failed,
@@ -102,14 +113,38 @@ async fn take_down(
     }
 }
 
-fn report(call: &Call, following: &Following) -> Result<ExitCode, Failure> {
-    if let Some(proof) = following.proof() {
-        call.print(&proof::proof(proof, &call.out))?;
-        return Ok(exit(proof.is_clean()));
+async fn report(
+    call: &Call,
+    project: &Project,
+    following: &Following,
+    reply: &OrderReply,
+) -> Result<ExitCode, Failure> {
+    let proof = match following.proof() {
+        Some(proof) => proof.clone(),
+        None => asked_for(project, following, reply).await?,
+    };
+    call.print(&proof::proof(&proof, &call.out))?;
+    Ok(exit(proof.is_clean()))
+}
+
+/// The proof for some services while others run on.
+async fn asked_for(
+    project: &Project,
+    following: &Following,
+    reply: &OrderReply,
+) -> Result<Proof, Failure> {
+    if let Some(client) = session::running(project).await? {
+        match client.proof(reply.targets.clone()).await {
+            Ok(proof) => return Ok(proof),
+            Err(error) if error.is_leaving() => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    let survivors = following.survivors();
-    call.print(&proof::survivors(&survivors, &call.out))?;
-    Ok(exit(survivors.is_empty()))
+    // Somebody took down the rest meanwhile, and has the proof.
+    Ok(Proof {
+        verified: Vec::new(),
+        survivors: following.survivors(),
+    })
 }
 
 fn exit(is_clean: bool) -> ExitCode {

@@ -10,6 +10,7 @@ use crate::exit::ExitCode;
 use crate::manifest::FindError;
 use crate::render::failure::{chain, failure};
 use crate::store::StoreError;
+use crate::supervisor::survey::SurveyError;
 
 /// Why a command stops short.
 #[derive(Debug)]
@@ -39,6 +40,14 @@ impl Failure {
             exit,
             message: message.into(),
             help: None,
+        }
+    }
+
+    /// What is wrong, for those who tell it themselves.
+    pub(super) fn message(&self) -> &str {
+        match self {
+            Self::Error { message, .. } => message,
+            Self::Told(_) | Self::ReaderGone => "",
         }
     }
 
@@ -118,6 +127,13 @@ impl From<FindError> for Failure {
             ),
         };
         Self::new(code, ExitCode::Manifest, chain(&error)).help(help)
+    }
+}
+
+impl From<SurveyError> for Failure {
+    fn from(error: SurveyError) -> Self {
+        let help = error.help();
+        Self::of(error.code(), &error).maybe_help(help)
     }
 }
 

@@ -8,7 +8,9 @@ mod attach;
 mod call;
 mod completions;
 mod config;
+mod doctor;
 mod down;
+mod ending;
 mod events;
 mod exec;
 mod explain;
@@ -136,6 +138,8 @@ enum Command {
     Graph(graph::Arguments),
     /// Write a commented manifest to begin with
     Init(init::Arguments),
+    /// Look at what this host can do, what would break, and how to mend it
+    Doctor(doctor::Arguments),
     /// Tell what the code of an error means, and what to do
     Explain(explain::Arguments),
     /// Try on this host whether anything can escape: every trick there is, twice
@@ -236,6 +240,7 @@ fn dispatch(call: &Call, command: Command) -> Result<ExitCode, Failure> {
         Command::Config(arguments) => config::run(call, &arguments),
         Command::Graph(arguments) => wait_for(graph::run(call, &arguments)),
         Command::Init(arguments) => init::run(call, &arguments),
+        Command::Doctor(arguments) => wait_for(doctor::run(call, &arguments)),
         Command::Explain(arguments) => explain::run(call, &arguments),
         Command::Selftest(arguments) => wait_for(selftest::run(call, &arguments)),
         Command::Supervise(arguments) => supervise::run(arguments),

@@ -11,6 +11,7 @@ use crate::control::client::{self, Client, ClientError};
 use crate::control::protocol::{Notice, OrderReply, OrderRequest, SupervisorStatus};
 use crate::render::failure;
 use crate::store::Project;
+use crate::supervisor::survey::is_anybody_marked;
 use crate::sys::identity::{Identity, PidFd};
 use crate::sys::over::until_over;
 
@@ -32,11 +33,16 @@ pub(super) async fn running_or_started(call: &Call, project: &Project) -> Result
 }
 
 /// Whether there may be something to take down although no supervisor answers: one is just arriving
-/// or was killed, as the lock file tells, or left something behind, as the ledger tells.
+/// or was killed, as the lock file tells, or left something behind, as the ledger tells, or as marks
+/// do where the state directory was lost.
 pub(super) fn has_leftovers(project: &Project) -> Result<bool, Failure> {
     let ledger = project.read_ledger()?;
     let is_left = !ledger.open.is_empty() || ledger.tmux_server.is_some();
-    Ok(is_left || project.lock_holder().is_some())
+    if is_left || project.lock_holder().is_some() {
+        return Ok(true);
+    }
+    is_anybody_marked(project)
+        .map_err(|error| Failure::system("cannot look at the processes", &error))
 }
 
 /// Gives an order and returns what it came to, with the notices that tell of it. A supervisor that

@@ -15,9 +15,12 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::UnixStream;
 
 use super::handshake::Word;
-use super::protocol::{Notice, OrderReply, OrderRequest, Refusal, Status};
+use super::protocol::{
+    Notice, OrderReply, OrderRequest, Proof, ProofRequest, Refusal, Status, VERSION,
+};
 use crate::catalogue::Code;
 use crate::code;
+use crate::id::ServiceName;
 use crate::store::{Project, StoreError};
 use crate::sys::guardian::wake;
 use crate::sys::identity::Identity;
@@ -307,6 +310,20 @@ impl Client {
         let body = serde_json::to_vec(request)
             .map_err(|error| ClientError::BadAnswer(error.to_string()))?;
         self.json(Method::POST, "/v1/orders", body.into()).await
+    }
+
+    /// `POST /v1/proofs`: what is verified of services that were stopped.
+    ///
+    /// # Errors
+    /// As [`Client::status`].
+    pub async fn proof(&self, services: Vec<ServiceName>) -> Result<Proof, ClientError> {
+        let request = ProofRequest {
+            version: VERSION,
+            services,
+        };
+        let body = serde_json::to_vec(&request)
+            .map_err(|error| ClientError::BadAnswer(error.to_string()))?;
+        self.json(Method::POST, "/v1/proofs", body.into()).await
     }
 
     /// `GET /v1/notices`: a snapshot, then what is new, until the supervisor leaves.

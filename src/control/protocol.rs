@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::code;
 use crate::id::{GroupName, ProjectName, RunId, ServiceName};
+use crate::layers::Layers;
 use crate::machine::{Goal, StateWord, Survivor};
 use crate::manifest::model::{Instance, Manifest};
 use crate::plan::{Order, Plan, Selector};
@@ -40,6 +41,8 @@ pub struct SupervisorStatus {
     pub guardian_pid: Option<i32>,
     /// The manifest that the project was last brought up from.
     pub manifest: Option<PathBuf>,
+    /// Which layers of containment hold where it runs.
+    pub layers: Option<Layers>,
     /// What it takes of the machine itself; `null` when nobody asked.
     pub usage: Option<Usage>,
 }
@@ -263,6 +266,15 @@ pub struct LogLine {
     pub line: String,
     /// Whether it was longer than what is kept.
     pub is_cut: bool,
+}
+
+/// `POST /v1/proofs`: what is left of services that were stopped?
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofRequest {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The services.
+    pub services: Vec<ServiceName>,
 }
 
 /// What was verified after everything stopped.

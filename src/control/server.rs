@@ -24,15 +24,19 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::IncomingStream;
 use futures_util::stream::{self, Stream, StreamExt};
+use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, unix::UCred};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::code;
 
 use crate::event::By;
+use crate::id::ServiceName;
 
 use super::logs;
-use super::protocol::{LogsQuery, News, Notice, OrderReply, OrderRequest, Refusal, Status};
+use super::protocol::{
+    LogsQuery, News, Notice, OrderReply, OrderRequest, Proof, ProofRequest, Refusal, Status,
+};
 
 /// The largest order that is read, in bytes: a resolved manifest of some ten thousand services.
 const LARGEST_BODY: usize = 64 << 20;
@@ -47,12 +51,44 @@ pub enum Request {
         /// Where the answer goes.
         answer: oneshot::Sender<Snapshot>,
     },
+    /// What is left of these services.
+    Proof(Vec<ServiceName>, oneshot::Sender<Proof>),
     /// An order.
     Order(
         Box<OrderRequest>,
         By,
         oneshot::Sender<Result<OrderReply, Refusal>>,
     ),
+}
+
+/// The body of a request, or how to refuse it.
+#[expect(
+    clippy::result_large_err,
+    reason = "it is the answer, and there is one"
+)]
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Response> {
+    serde_json::from_slice(body).map_err(|error| {
+        refuse(
+            StatusCode::BAD_REQUEST,
+            Refusal {
+                code: code!("control::bad_order").to_string(),
+                message: format!("the request cannot be read: {error}"),
+                help: Some("use the same version of baudbot at both ends".into()),
+                exit: 1,
+            },
+        )
+    })
+}
+
+async fn proof(State(shared): State<Shared>, body: axum::body::Bytes) -> Response {
+    let request: ProofRequest = match read(&body) {
+        Ok(request) => request,
+        Err(refusal) => return refusal,
+    };
+    match ask(&shared, |answer| Request::Proof(request.services, answer)).await {
+        Some(proof) => Json(proof).into_response(),
+        None => leaving(),
+    }
 }
 
 /// The present state, with the number of the last notice that went before.
@@ -102,6 +138,7 @@ pub async fn serve(listener: UnixListener, shared: Shared) -> io::Result<()> {
     let router = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/orders", post(order))
+        .route("/v1/proofs", post(proof))
         .route("/v1/notices", get(notices))
         .route("/v1/logs", get(logs))
         .fallback(nowhere)
@@ -215,19 +252,9 @@ async fn order(
         Ok(body) => body,
         Err(rejection) => return unreadable(rejection.status(), &rejection.body_text()),
     };
-    let request: OrderRequest = match serde_json::from_slice(&body) {
+    let request: OrderRequest = match read(&body) {
         Ok(request) => request,
-        Err(error) => {
-            return refuse(
-                StatusCode::BAD_REQUEST,
-                Refusal {
-                    code: code!("control::bad_order").to_string(),
-                    message: format!("the order cannot be read: {error}"),
-                    help: Some("use the same version of baudbot at both ends".into()),
-                    exit: 1,
-                },
-            );
-        }
+        Err(refusal) => return refusal,
     };
     let by = By::Process {
         // Without credentials nobody gets here.

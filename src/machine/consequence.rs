@@ -163,7 +163,7 @@ impl Node {
         let why = text::ended(ended);
         let exit = match ended {
             Ended::Exit(exit) => exit,
-            Ended::Unknown => return self.after_failure(why, None, context),
+            Ended::ServerLost | Ended::Unknown => return self.after_failure(why, None, context),
         };
         if exit != Exit::Code(0) && !self.declaration.success_exit.contains(&exit) {
             return self.after_failure(why, Some(exit), context);

@@ -114,6 +114,8 @@ impl StateWord {
 pub enum Ended {
     /// The kernel told.
     Exit(Exit),
+    /// The tmux server that its session was on ended. It counts as a failure.
+    ServerLost,
     /// Nobody who could know was there when it ended. It counts as a failure.
     Unknown,
 }

@@ -11,6 +11,7 @@ pub(super) fn ended(ended: Ended) -> String {
     match ended {
         Ended::Exit(Exit::Code(code)) => format!("exited with {code}"),
         Ended::Exit(Exit::Signal(signal)) => format!("ended by {signal}"),
+        Ended::ServerLost => "lost its tmux server".into(),
         Ended::Unknown => "ended, nobody knows how".into(),
     }
 }

@@ -156,6 +156,9 @@ pub struct Service {
     pub success_exit: Vec<Exit>,
     /// How the last of it is found and ended.
     pub cleanup: Cleanup,
+    /// Names of tmux sessions that are ended before it starts and when it stops.
+    #[serde(default)]
+    pub legacy_sessions: Vec<String>,
     /// The bounds of its log.
     pub log: Log,
     /// Which instance of a template it is, if it is one.

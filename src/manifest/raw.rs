@@ -293,6 +293,11 @@ pub(crate) struct Service {
     /// service's name.
     #[schemars(regex(pattern = SESSION), extend("examples" = ["shop-console"]))]
     pub(crate) session: Field<String>,
+    /// Names that its tmux session had once, or that it had before it was run by baudbot: sessions of
+    /// exactly these names, on the project's tmux server, are ended before it starts and when it
+    /// stops.
+    #[schemars(inner(regex(pattern = SESSION)), extend("default" = [], "examples" = [["slack-bridge"]]))]
+    pub(crate) legacy_sessions: Field<Vec<Field<String>>>,
     /// The bounds of its log.
     #[schemars(extend("default" = {"max_size": "10MiB", "keep": 5}, "examples" = [{"max_size": "1MiB"}]))]
     pub(crate) log: Field<Log>,

@@ -151,6 +151,9 @@ impl Shown<'_> {
         if let Some(session) = service.session() {
             put("session", json!(session));
         }
+        if !service.legacy_sessions.is_empty() {
+            put("legacy_sessions", json!(service.legacy_sessions));
+        }
         let log = &service.log;
         put(
             "log",

@@ -9,6 +9,8 @@
 
 pub mod config;
 pub mod diagnostics;
+pub mod doctor;
+pub mod ending;
 pub mod events;
 pub mod failure;
 pub mod graph;

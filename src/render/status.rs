@@ -12,6 +12,7 @@ use super::table::{Cell, Table};
 use super::{BAD, BUSY, FAINT, GOOD, Look, STRONG, human};
 use crate::control::protocol::{ServiceStatus, Status};
 use crate::id::{GroupName, ServiceName};
+use crate::layers::Layers;
 use crate::machine::{Goal, StateWord};
 
 /// The colour of a state.
@@ -111,7 +112,7 @@ pub struct Screen<'a> {
 
 /// The whole screen: a line about the project, a row for each service, what to type next.
 pub fn status(status: &Status, screen: &Screen<'_>) -> String {
-    let mut text = headline(status, &screen.look);
+    let mut text = headline(status, &screen.look) + &leaks(status, &screen.look);
     let next = next_steps(status, screen);
     let room = screen
         .most_lines
@@ -328,6 +329,22 @@ fn by_group(status: &Status) -> IndexMap<String, Members<'_>> {
     groups
 }
 
+/// What does not hold here that keeps things from escaping.
+fn leaks(status: &Status, look: &Look) -> String {
+    let layers = status
+        .supervisor
+        .iter()
+        .filter_map(|one| one.layers.as_ref());
+    layers
+        .flat_map(Layers::leaks)
+        .map(|(layer, why)| {
+            let warning = look.paint(BUSY, "containment:");
+            let (name, without) = (layer.name(), layer.without());
+            format!("{warning} {name} does not hold here: {why}; {without}\n")
+        })
+        .collect()
+}
+
 /// `shop: 3 of 4 services up, 1 failed, supervisor 4242`.
 pub fn headline(status: &Status, look: &Look) -> String {
     let project = look.paint(STRONG, status.project.as_str());
@@ -436,6 +453,7 @@ pub(super) mod tests {
     use super::*;
     use crate::control::protocol::{SupervisorStatus, Usage, VERSION};
     use crate::id::ProjectName;
+    use crate::layers::Holding;
 
     pub(crate) fn service(goal: Goal, state: StateWord) -> ServiceStatus {
         serde_json::from_value(serde_json::json!({
@@ -479,6 +497,7 @@ pub(super) mod tests {
                 pid: 99,
                 guardian_pid: None,
                 manifest: None,
+                layers: None,
                 usage: None,
             }),
             services: [("web", web), ("bridge", bridge), ("api", api)]
@@ -590,6 +609,35 @@ pub(super) mod tests {
         web      inactive
         help: start with `baudbot up`
         ");
+    }
+
+    #[test]
+    fn a_layer_that_does_not_hold_is_told_when_something_may_escape() {
+        let mut status = Status {
+            version: VERSION,
+            project: ProjectName::new("demo").unwrap(),
+            supervisor: Some(SupervisorStatus {
+                pid: 99,
+                guardian_pid: None,
+                manifest: None,
+                layers: Some(Layers {
+                    mark: Holding::Held,
+                    subreaper: Holding::missing("a filter refuses"),
+                    pidfd: Holding::Held,
+                    children: Holding::Held,
+                    exit_status: Holding::missing("the kernel does not tell"),
+                    cgroup: Holding::Unused,
+                }),
+                usage: None,
+            }),
+            services: IndexMap::new(),
+        };
+        insta::assert_snapshot!(screen(&status, None, None), @r"
+        demo: 0 of 0 services up, supervisor 99
+        containment: subreaper does not hold here: a filter refuses; what is orphaned is found by its mark only
+        ");
+        status.supervisor = None;
+        assert!(!screen(&status, None, None).contains("containment"));
     }
 
     #[test]

@@ -359,7 +359,7 @@ pub(super) async fn force(roots: Roots) -> Vec<Survivor> {
     }
 }
 
-fn survivor(found: sweep::Survivor) -> Survivor {
+pub(super) fn survivor(found: sweep::Survivor) -> Survivor {
     Survivor {
         pid: found.pid,
         command: found.command,

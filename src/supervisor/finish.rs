@@ -78,21 +78,17 @@ pub(super) async fn finish(supervisor: &mut Supervisor) -> Proof {
 /// The ports that services were started with must be free.
 async fn prove_ports_free(supervisor: &Supervisor, proof: &mut Proof) {
     let mut free = Vec::new();
-    for (service, ports) in &supervisor.ports_owned {
-        let held = super::ports::still_held(ports, service).await;
+    for (service, last) in &supervisor.last_runs {
+        let held = super::ports::still_held(&last.ports, service).await;
         if held.is_empty() {
-            free.extend(ports.iter().map(ToString::to_string));
+            free.extend(last.ports.iter().copied());
         } else {
             let survivors = proof.survivors.entry(service.to_string()).or_default();
             survivors.extend(held);
         }
     }
-    match free.as_slice() {
-        [] => {}
-        [port] => proof.verified.push(format!("port {port} is free")),
-        ports => proof
-            .verified
-            .push(format!("ports {} are free", ports.join(", "))),
+    if !free.is_empty() {
+        proof.verified.push(super::ports::are_free(&free));
     }
 }
 

@@ -32,11 +32,13 @@ mod output;
 mod ports;
 mod preflight;
 mod probes;
+mod proofs;
 mod recover;
 mod report;
 mod runs;
 mod sessions;
 mod starting;
+pub mod survey;
 
 use std::collections::BTreeMap;
 
@@ -50,9 +52,9 @@ use crate::control::server::{self, Request, Shared};
 use crate::event::Did;
 use crate::event_log::EventLog;
 use crate::id::{RunId, ServiceName};
+use crate::layers::Layers;
 use crate::machine::{self, Effect, Event, RunEvent};
 use crate::manifest::model::Manifest;
-use crate::port::Port;
 use crate::record::{Ledger, Line};
 use crate::store::{LedgerWriter, Lock, Project, StoreError};
 use crate::sys::fifo::hold_all;
@@ -135,8 +137,8 @@ struct Supervisor {
     manifest: Option<Manifest>,
     runs: BTreeMap<RunId, LiveRun>,
     outputs: BTreeMap<ServiceName, Output>,
-    /// The ports that services have been started with.
-    ports_owned: BTreeMap<ServiceName, Vec<Port>>,
+    /// The last run of each service that had one.
+    last_runs: BTreeMap<ServiceName, proofs::LastRun>,
     /// Who holds them although nothing is left of the service.
     ports_held: BTreeMap<ServiceName, Vec<machine::Survivor>>,
     outbox: Outbox,
@@ -147,6 +149,8 @@ struct Supervisor {
     nesting: Option<Nesting>,
     open_files_limit: Option<(u64, u64)>,
     private_tmux: sessions::PrivateServer,
+    /// Which layers of containment hold here.
+    layers: Layers,
     /// Whether anybody ever gave an order: until then there is nothing to be down from.
     had_order: bool,
     /// Sentences about what was found at the start, for the proof.
@@ -245,6 +249,7 @@ impl Supervisor {
             events: EventLog::new(project.events_file()),
             ordered: None,
             machine: machine::Project::new(seed(), found.next_run),
+            layers: crate::sys::layers::probe(),
             private_tmux: sessions::PrivateServer::new(
                 &project,
                 nesting.map(|nesting| Mark::for_project(project_id, nesting)),
@@ -257,7 +262,7 @@ impl Supervisor {
             manifest: None,
             runs: BTreeMap::new(),
             outputs: BTreeMap::new(),
-            ports_owned: BTreeMap::new(),
+            last_runs: BTreeMap::new(),
             ports_held: BTreeMap::new(),
             outbox: Outbox::new(sender),
             notices,

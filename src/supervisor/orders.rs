@@ -11,7 +11,7 @@ use crate::control::server::{Request, Snapshot};
 use crate::event::By;
 use crate::exit::ExitCode;
 use crate::graph::Graph;
-use crate::machine::StateWord;
+use crate::machine::{Goal, StateWord};
 use crate::manifest::model::{Manifest, TmuxServer};
 use crate::plan::{Action, Order, Plan, Selector, UnknownSelector, plan};
 use crate::record::Line;
@@ -34,6 +34,12 @@ impl Supervisor {
                 }
             }
             Request::Order(order, by, answer) => self.answer_order(&order, by, answer),
+            Request::Proof(services, answer) => {
+                let proof = self.prove(&services);
+                tokio::spawn(async move {
+                    let _ = answer.send(proof.await);
+                });
+            }
         }
     }
 
@@ -141,10 +147,18 @@ impl Supervisor {
             version: VERSION,
             plan,
             targets,
-            whole_project: request.order == Order::Down && request.selection.is_empty(),
+            whole_project: request.order == Order::Down
+                && (request.selection.is_empty() || (!request.dry_run && self.is_going_down())),
             sequence: self.sequence,
             status: self.status(),
         })
+    }
+
+    /// Whether nothing is wanted any more: the supervisor leaves when all is down.
+    fn is_going_down(&self) -> bool {
+        let names = self.machine.services();
+        let mut views = names.iter().filter_map(|name| self.machine.view(name));
+        views.all(|view| view.goal == Goal::Down)
     }
 
     fn plan(&self, request: &OrderRequest) -> Result<Plan, Refusal> {

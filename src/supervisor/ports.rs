@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Supervisor;
-use super::ending::{Ending, SIGTERM, look};
+use super::ending::{Ending, SIGTERM, end_sessions, look};
 use super::input::{Input, Outbox};
 use super::preflight::STAGE;
 use super::runs::{LiveRun, identity};
@@ -204,7 +204,7 @@ fn held(port: Port, holders: &[(Holder, Whose)]) -> String {
                 .to_owned()
         }
     };
-    format!("port {port} is held by {}{more}, {whose}", named(holder))
+    format!("port {port} is held by {}{more}, {whose}", holder)
 }
 
 fn distinct(holders: &[(Holder, Whose)]) -> BTreeSet<i32> {
@@ -212,20 +212,12 @@ fn distinct(holders: &[(Holder, Whose)]) -> BTreeSet<i32> {
     processes.map(|process| process.identity.pid).collect()
 }
 
-fn named(holder: &Holder) -> String {
-    match &holder.process {
-        Some(process) => {
-            let unit = process.unit.as_ref();
-            let unit = unit.map_or(String::new(), |unit| format!(", unit {unit}"));
-            format!(
-                "pid {} (`{}`), user {}{unit}",
-                process.identity.pid, process.command, holder.user
-            )
-        }
-        None => format!(
-            "a process of user {} (uid {}) that is not shown to us",
-            holder.user, holder.listener.uid
-        ),
+/// That these ports are free, in a sentence.
+pub(super) fn are_free(ports: &[Port]) -> String {
+    let names: Vec<String> = ports.iter().map(ToString::to_string).collect();
+    match names.as_slice() {
+        [port] => format!("port {port} is free"),
+        ports => format!("ports {} are free", ports.join(", ")),
     }
 }
 
@@ -292,7 +284,7 @@ fn intruder(ports: &[Port], roots: &Roots) -> std::io::Result<Option<String>> {
         if let Some(holder) = ports::holders(&foreign)?.first() {
             return Ok(Some(format!(
                 "port {port} is held by {} and not by the service",
-                named(holder)
+                holder
             )));
         }
     }
@@ -327,6 +319,8 @@ impl Supervisor {
         missing: Option<String>,
     ) -> AbortOnDropHandle<()> {
         let (ports, ours) = (run.service.ports.clone(), self.ours());
+        // The process of an old session may be the one that holds the port.
+        let sessions = run.sessions.clone();
         let outbox = self.outbox.clone();
         // Two services with one port take turns: the other is on its way out.
         let others: Vec<_> = self
@@ -343,6 +337,11 @@ impl Supervisor {
                 let _ = tokio::time::timeout(OTHERS_GO_WITHIN, gone).await;
             }
             let mut all: Vec<String> = missing.into_iter().collect();
+            if let Some(sessions) = sessions
+                && let Err(error) = end_sessions(&sessions).await
+            {
+                all.push(format!("an earlier tmux session does not end: {error}"));
+            }
             all.extend(obstacles(&ports, &ours).await);
             outbox.put(Input::Checked {
                 run: id,

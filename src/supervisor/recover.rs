@@ -22,7 +22,7 @@ use crate::sys::census::{Owner, Roots, recorded_leader};
 use crate::sys::guardian::ourselves;
 use crate::sys::identity::boot_id;
 use crate::sys::mark::{Mark, Nesting, ProjectId};
-use crate::sys::sweep;
+use crate::sys::sweep::{self, who_is_there};
 
 /// Ends what is left of the runs that `ledger` tells of; returns what was done, in sentences.
 pub(super) async fn recover(
@@ -83,6 +83,7 @@ pub(super) async fn recover(
         spared: ourselves(),
         ..Roots::default()
     };
+    tell_leftovers(&whole, note).await;
     for survivor in force(whole).await {
         let text = format!(
             "process {} ({}) does not end: {}",
@@ -110,7 +111,24 @@ async fn thaw(project_id: ProjectId, open: &[&StartedRun]) {
     }
 }
 
-fn ending_of(
+/// Says what is about to be ended although the ledger does not tell of it.
+async fn tell_leftovers(roots: &Roots, note: &mut dyn FnMut(&str)) {
+    let roots = roots.clone();
+    // What cannot be looked at is told by the sweep that follows.
+    let found = look(move || who_is_there(&roots)).await.unwrap_or_default();
+    let names: Vec<String> = found
+        .iter()
+        .map(|one| format!("{} ({})", one.pid, one.command))
+        .collect();
+    if !names.is_empty() {
+        note(&format!(
+            "ending what is left of an earlier life of this project, which nothing on disk tells of: {}",
+            names.join(", ")
+        ));
+    }
+}
+
+pub(super) fn ending_of(
     run: &StartedRun,
     project_id: ProjectId,
     spared: &[i32],

@@ -174,7 +174,8 @@ impl Supervisor {
 
     /// The sessions that belong to a service.
     pub(super) fn own_sessions(&self, service: &Service) -> Option<Arc<Sessions>> {
-        let own = own_names(service.session(), &service.cleanup);
+        let mut own = own_names(service.session(), &service.cleanup);
+        own.names.extend(service.legacy_sessions.iter().cloned());
         if own.names.is_empty() && own.prefixes.is_empty() {
             return None;
         }
@@ -260,6 +261,10 @@ impl Supervisor {
         let Some(run) = self.runs.remove(&id) else {
             return;
         };
+        if let Some(last) = self.last_runs.get_mut(&run.service.name) {
+            last.leader.clone_from(&run.leader);
+            last.sessions.clone_from(&run.sessions);
+        }
         if let (true, Some(leader)) = (run.is_child, &run.leader)
             && let Err(error) = process::reap(leader.pid)
         {

@@ -23,12 +23,12 @@ use super::output::Drainer;
 use super::runs::recorded;
 use super::starting::{ended, failure, until_over};
 use crate::id::{RunId, ServiceName};
-use crate::machine::{RunEvent, StartFailure};
+use crate::machine::{Ended, RunEvent, StartFailure};
 use crate::manifest::model::{Service, TmuxServer};
 use crate::record;
 use crate::store::Project;
 use crate::sys::guardian::own_program;
-use crate::sys::identity::Identity;
+use crate::sys::identity::{Identity, PidFd};
 use crate::sys::mark::Mark;
 use crate::sys::pane::Gate;
 use crate::sys::process::Command;
@@ -83,6 +83,7 @@ pub(super) struct MadeSession {
     run: RunId,
     session: Session,
     leader: Identity,
+    server: Option<Identity>,
     gate: Gate,
 }
 
@@ -164,6 +165,15 @@ impl Tmux {
         &self.choice
     }
 
+    /// Which server it is, as a name that no other has.
+    pub(super) fn name(&self) -> String {
+        match &self.choice {
+            TmuxServer::Private => "private".into(),
+            TmuxServer::Default => "default".into(),
+            TmuxServer::Socket(path) => path.display().to_string(),
+        }
+    }
+
     /// The server, to talk to.
     pub(super) fn server(&self) -> Server {
         let target = match &self.choice {
@@ -206,6 +216,24 @@ impl Tmux {
             outbox.put(Input::TmuxServer(recorded(&identity)));
         }
         Ok(())
+    }
+
+    /// The process of the server, if it runs.
+    async fn server_process(&self) -> Option<Identity> {
+        let pid = match (self.is_private(), self.private.pid()) {
+            (true, Some(pid)) => Some(pid),
+            _ => self.server().server_pid().await.ok().flatten(),
+        };
+        Identity::of(pid?).ok().flatten()
+    }
+
+    /// The server that was this process is there no more: its number may be anybody's.
+    fn forget_server(&self, server: &Identity) {
+        if self.is_private() {
+            let pid = &self.private.0.pid;
+            // Where it differs, a new one runs already.
+            let _ = pid.compare_exchange(server.pid, 0, Ordering::Relaxed, Ordering::Relaxed);
+        }
     }
 
     /// The process of a server that is not ours alone, if it runs.
@@ -286,6 +314,7 @@ impl Supervisor {
             run: id,
             session,
             leader,
+            server,
             gate,
         } = made;
         let Some(run) = self.runs.get(&id) else {
@@ -318,6 +347,7 @@ impl Supervisor {
             service,
             session,
             leader,
+            server,
             sessions,
             drainer,
             outbox: self.outbox.clone(),
@@ -408,6 +438,7 @@ impl Maker {
             run: self.run,
             session,
             leader,
+            server: sessions.tmux.server_process().await,
             gate,
         })
     }
@@ -419,9 +450,20 @@ struct Pane {
     service: ServiceName,
     session: Session,
     leader: Identity,
+    /// The server's process.
+    server: Option<Identity>,
     sessions: Arc<Sessions>,
     drainer: Drainer,
     outbox: Outbox,
+}
+
+/// Whether this process has ended, reaped or not.
+fn is_over(process: &Identity) -> bool {
+    match PidFd::open_verified(process) {
+        Ok(Some(handle)) => handle.is_over().unwrap_or(false),
+        Ok(None) => true,
+        Err(_) => false,
+    }
 }
 
 impl Pane {
@@ -432,11 +474,32 @@ impl Pane {
             return;
         }
         self.outbox.run(&self.service, self.run, RunEvent::Spawned);
-        until_over(&self.leader).await;
-        let exit = self.exit().await;
+        let lost = self.until_over().await;
+        let ended = match (lost, self.exit().await) {
+            (None, exit) | (Some(_), exit @ Some(_)) => ended(exit),
+            (Some(server), None) => {
+                self.sessions.tmux.forget_server(&server);
+                Ended::ServerLost
+            }
+        };
         self.drainer.drain().await;
         self.outbox
-            .run(&self.service, self.run, RunEvent::Exited(ended(exit)));
+            .run(&self.service, self.run, RunEvent::Exited(ended));
+    }
+
+    /// Waits for the end of the pane's process or of its server, whichever is first; returns the
+    /// server when it is gone. Without it the pane has no terminal and nobody can attach to it, even
+    /// if its process ignores the HUP and lives.
+    async fn until_over(&self) -> Option<Identity> {
+        let Some(server) = &self.server else {
+            until_over(&self.leader).await;
+            return None;
+        };
+        tokio::select! {
+            () = until_over(&self.leader) => {}
+            () = until_over(server) => {}
+        }
+        is_over(server).then(|| server.clone())
     }
 
     /// How the pane's process ended, as tmux saw it: the pane stays until we have asked.

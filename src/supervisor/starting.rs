@@ -12,6 +12,7 @@ use super::Supervisor;
 use super::input::Outbox;
 use super::output::{Drainer, Output};
 use super::preflight::Ready;
+use super::proofs::LastRun;
 use super::runs::LiveRun;
 use crate::id::{RunId, ServiceName};
 use crate::machine::{Ended, RunEvent, StartFailure};
@@ -66,12 +67,15 @@ impl Supervisor {
     pub(super) fn start(&mut self, id: RunId, service: &Arc<Service>) -> Result<(), StartFailure> {
         self.ports_held.remove(&service.name);
         let preflight = self.preflight(service);
-        if service.ports.is_empty() {
+        // A session of a tmux service's own is ended, with those of its old names, when it is made.
+        let is_tmux = matches!(service.kind, Kind::Tmux { .. });
+        let old_sessions = !is_tmux && !service.legacy_sessions.is_empty();
+        if service.ports.is_empty() && !old_sessions {
             let run = self.new_run(service, preflight?);
             return self.prepare(id, run);
         }
-        // Who holds a port takes time to find out, and is told together with all else that is
-        // missing.
+        // Who holds a port, or an old name, takes time to find out, and is told together with all
+        // else that is missing.
         let (ready, missing) = match preflight {
             Ok(ready) => (ready, None),
             Err(failure) => (Ready::default(), Some(failure.message)),
@@ -94,11 +98,13 @@ impl Supervisor {
     pub(super) fn prepare(&mut self, id: RunId, mut run: LiveRun) -> Result<(), StartFailure> {
         self.open_notify_socket(id, &mut run)?;
         self.open_output(&run.service)?;
-        let service = &run.service;
-        if !service.ports.is_empty() {
-            self.ports_owned
-                .insert(service.name.clone(), service.ports.clone());
-        }
+        let last = LastRun {
+            run: id,
+            leader: None,
+            sessions: run.sessions.clone(),
+            ports: run.service.ports.clone(),
+        };
+        self.last_runs.insert(run.service.name.clone(), last);
         self.runs.insert(id, run);
         if self.begin_before_start(id) {
             return Ok(());

@@ -15,6 +15,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::io;
 
@@ -62,6 +63,25 @@ pub struct HolderProcess {
     pub command: String,
     /// The systemd unit that it belongs to, when it belongs to one.
     pub unit: Option<String>,
+}
+
+impl fmt::Display for Holder {
+    /// `pid 812 (node), user root, unit x.service`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(process) = &self.process else {
+            return write!(
+                f,
+                "a process of user {} (uid {}) that is not shown to us",
+                self.user, self.listener.uid
+            );
+        };
+        let pid = process.identity.pid;
+        write!(f, "pid {pid} (`{}`), user {}", process.command, self.user)?;
+        match &process.unit {
+            Some(unit) => write!(f, ", unit {unit}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The sockets that are in the way of one who wants this port now.

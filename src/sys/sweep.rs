@@ -116,6 +116,23 @@ pub fn present(roots: &Roots) -> io::Result<Vec<Present>> {
     ))
 }
 
+/// The members that are there now, as people are told of them. They are not touched.
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub fn who_is_there(roots: &Roots) -> io::Result<Vec<Survivor>> {
+    let members = look(roots)?.members(roots).into_iter();
+    Ok(members
+        .map(|member| Survivor {
+            pid: member.identity.pid,
+            command: command_of(member.identity.pid),
+            user: user_of(member.identity.pid),
+            reason: "it has not ended".into(),
+            why: member.why,
+        })
+        .collect())
+}
+
 /// How often members may be seen, and be gone before they are held.
 const ATTEMPTS_TO_HOLD: u32 = 20;
 
@@ -493,7 +510,7 @@ pub(crate) fn user_of(pid: i32) -> String {
 }
 
 /// The name of a user, or the number.
-pub(crate) fn name_of_user(uid: u32) -> String {
+pub fn name_of_user(uid: u32) -> String {
     match nix::unistd::User::from_uid(uid.into()) {
         Ok(Some(user)) => user.name,
         Ok(None) | Err(_) => format!("user {uid}"),

@@ -47,6 +47,7 @@ const TABLE: &[Row] = &[
         &[
             "render",
             "ui",
+            "doctor",
             "exit",
             "control",
             "store",
@@ -72,6 +73,8 @@ const TABLE: &[Row] = &[
             "exit",
             "event",
             "story",
+            "layers",
+            "doctor",
             "control::protocol",
             "manifest",
             "graph",
@@ -90,6 +93,13 @@ const TABLE: &[Row] = &[
         &["control::protocol", "machine", "render"],
     ),
     row("exit", World::Pure, &[]),
+    // What this host can do.
+    row("doctor", World::Pure, &["layers", "doctor"]),
+    row(
+        "doctor::gather",
+        World::Shell,
+        &["doctor", "supervisor", "store", "sys", "manifest"],
+    ),
     // Logs.
     row("log_format", World::Pure, &[]),
     row("log_reader", World::Shell, &["log_format", "sys"]),
@@ -99,6 +109,7 @@ const TABLE: &[Row] = &[
         World::Shell,
         &[
             "control",
+            "layers",
             "store",
             "layers",
             "sys",

@@ -28,6 +28,7 @@ const RULES_NO_SCHEMA_CAN_SAY: &[&str] = &[
     "session_clash",
     "port_clash",
     "session_without_tmux",
+    "legacy_session_in_use",
     "foreign_session",
     "prefix_misses_session",
     "prefix_without_tmux",

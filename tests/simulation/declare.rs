@@ -58,6 +58,7 @@ pub(crate) fn process(text: &str) -> Service {
         },
         success_exit: vec![Exit::Code(0)],
         cleanup: Cleanup::Pgid,
+        legacy_sessions: Vec::new(),
         log: Log {
             max_size: 10 << 20,
             keep: 5,

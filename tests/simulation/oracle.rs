@@ -319,7 +319,7 @@ impl Oracle {
         }
         let exit = match run.ended {
             Some(Ended::Exit(exit)) => exit,
-            Some(Ended::Unknown) | None => {
+            Some(Ended::ServerLost | Ended::Unknown) | None => {
                 self.failed(name, None, now);
                 return;
             }

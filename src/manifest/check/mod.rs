@@ -104,6 +104,7 @@ const RULES: &[Rule] = &[
     cleanup::prefix_misses_own_session,
     cleanup::process_group_of_a_session,
     tmux::two_services_with_one_session,
+    tmux::legacy_session_in_use,
     tmux::session_of_another_type,
     templates::needed,
     templates::one_session_for_all,

@@ -8,7 +8,7 @@ use super::environment;
 use super::exports::{self, Found, References};
 use super::text::Texts;
 use super::world::{Declared, Origin, World, kind_of, memberships};
-use super::{Document, cleanup, limits, ports, templates, user, when};
+use super::{Document, cleanup, limits, ports, templates, tmux, user, when};
 use crate::id::ServiceName;
 use crate::manifest::User;
 use crate::manifest::diagnostic::{Diagnostic, Severity};
@@ -135,6 +135,7 @@ fn resolved(
         hooks: hooks(raw, &defaults, &texts, &mut values),
         success_exit: success_exit(raw, &defaults, &mut values),
         cleanup: cleanup(world, declared, session.as_deref(), &mut values),
+        legacy_sessions: tmux::legacy_sessions(raw, name, values.diagnostics),
         log: log(raw, &defaults, &mut values),
         env: resolved.environment.clone(),
         kind,

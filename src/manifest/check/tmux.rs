@@ -6,7 +6,7 @@ use super::text::Texts;
 use super::world::{World, kind_of};
 use crate::id::ServiceName;
 use crate::manifest::diagnostic::Diagnostic;
-use crate::manifest::field::Spanned;
+use crate::manifest::field::{Field, Spanned};
 use crate::manifest::raw;
 use crate::manifest::source::Span;
 
@@ -22,6 +22,57 @@ fn is_session_text(text: &str) -> bool {
 }
 
 const CHARACTERS: &str = "the name of a session has letters, digits, `_` and `-`, and does not begin with `-`; tmux turns `.` and `:` into `_`";
+
+/// The names of sessions that a service had once.
+pub(super) fn legacy_sessions(
+    raw: &raw::Service,
+    service: &ServiceName,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<String> {
+    written_legacy_sessions(raw)
+        .map(|session| {
+            session_name(session, service, diagnostics);
+            session.value.clone()
+        })
+        .collect()
+}
+
+fn written_legacy_sessions(raw: &raw::Service) -> impl Iterator<Item = &Spanned<String>> {
+    let items = raw.legacy_sessions.value().map_or(&[][..], Vec::as_slice);
+    items.iter().filter_map(Field::written)
+}
+
+/// What is ended as an old name of one service is not the session of any.
+pub(super) fn legacy_session_in_use(world: &World<'_>) -> Vec<Diagnostic> {
+    let mut diagnostics = Vec::new();
+    for service in world.services.values() {
+        let Some(raw) = service.raw else { continue };
+        for legacy in written_legacy_sessions(raw) {
+            let mut sessions = world.sessions.iter();
+            let Some((owner, session)) = sessions.find(|(_, one)| one.name == legacy.value) else {
+                continue;
+            };
+            let message = if *owner == service.name {
+                format!(
+                    "service `{owner}` would end its own session `{}`",
+                    session.name
+                )
+            } else {
+                format!(
+                    "service `{}` would end the session `{}` of service `{owner}`",
+                    service.name, session.name
+                )
+            };
+            diagnostics.push(
+                Diagnostic::error("legacy_session_in_use", message)
+                    .label(legacy.span, "ended at each start and stop")
+                    .label(session.span, format!("the session of `{owner}`"))
+                    .help("`legacy_sessions` lists old names only: remove this one"),
+            );
+        }
+    }
+    diagnostics
+}
 
 /// Checks the name of a session.
 pub(super) fn session_name(
