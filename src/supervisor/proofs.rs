@@ -9,7 +9,7 @@ use crate::control::protocol::Proof;
 use crate::id::{RunId, ServiceName};
 use crate::machine::Survivor;
 use crate::port::Port;
-use crate::sys::census::{Owner, Roots};
+use crate::sys::census::Roots;
 use crate::sys::identity::Identity;
 use crate::sys::sweep;
 
@@ -41,14 +41,13 @@ impl Supervisor {
                 let view = self.machine.view(name);
                 Some(Claim {
                     service: name.clone(),
-                    ending: Ending {
-                        roots: Roots {
+                    ending: Ending::new(
+                        Roots {
                             leaders: last.leader.iter().cloned().collect(),
-                            owner: self.nesting.map(|_| Owner::Run(self.project_id, last.run)),
                             ..self.roots(last.run)
                         },
-                        sessions: last.sessions.clone(),
-                    },
+                        last.sessions.clone(),
+                    ),
                     ports: last.ports.clone(),
                     stuck: view.map(|view| view.survivors).unwrap_or_default(),
                 })
