@@ -358,6 +358,7 @@ pub fn ended(exit: Ended) -> String {
     match exit {
         Ended::Exit(Exit::Code(code)) => format!("exited with {code}"),
         Ended::Exit(Exit::Signal(signal)) => format!("ended by {signal}"),
+        Ended::ServerLost => "lost its tmux server".into(),
         Ended::Unknown => "ended, nobody knows how".into(),
     }
 }

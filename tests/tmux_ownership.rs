@@ -9,10 +9,12 @@ use std::process::Stdio;
 
 use scene::{Scene, finish, is_alive, kill, wait_for_file, wait_until};
 
-/// A tmux command of a person in the scene, on their own default server.
+/// A tmux command of a person in the scene, on a server that they share with the project.
 fn person(scene: &Scene, arguments: &[&str]) -> scene::Outcome {
     let mut command = scene.program("tmux");
-    command.args(["-f", "/dev/null"]).args(arguments);
+    let socket = scene.path("shared.sock");
+    command.args(["-f", "/dev/null", "-S"]).arg(socket);
+    command.args(arguments);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     finish(command.spawn().unwrap())
 }
@@ -34,13 +36,13 @@ fn pid_in(scene: &Scene, name: &str) -> i32 {
     wait_for_file(&scene.path(name)).trim().parse().unwrap()
 }
 
-/// On the user's own server, exactly the declared sessions and the old names go: not those that
+/// On a server that people use too, exactly the declared sessions and the old names go: not those that
 /// merely begin alike.
 #[test]
 fn sessions_of_people_on_a_shared_server_are_never_touched() {
     let scene = Scene::new(
         r#"
-tmux: {server: default}
+tmux: {server: ./shared.sock}
 services:
   bridge: {type: tmux, session: baudbot-slack-bridge, command: [sleep, '1000'], legacy_sessions: [slack-bridge]}
   web: {command: [sleep, '1000'], legacy_sessions: [web-in-tmux]}
@@ -70,7 +72,7 @@ services:
 #[test]
 fn a_shared_server_that_a_service_founded_stays() {
     let scene = Scene::new(
-        "tmux: {server: default}\nservices: {a: {type: tmux, command: [sleep, '1000']}}",
+        "tmux: {server: ./shared.sock}\nservices: {a: {type: tmux, command: [sleep, '1000']}}",
     );
     scene.run(["up"]).success();
     let server = person(&scene, &["display-message", "-p", "#{pid}"]).success();
@@ -103,7 +105,7 @@ fn a_lost_server_is_noticed_and_its_services_come_back() {
 services:
   deaf:
     type: tmux
-    command: "trap '' HUP; echo $$ >> deaf; while :; do sleep 1000 & wait; done"
+    command: "trap '' HUP; echo $$$$ >> deaf; while :; do sleep 1000 & wait; done"
     restart: {delay: 10ms}
     stop: {timeout: 1s}
   steady: {command: [sleep, '1000']}

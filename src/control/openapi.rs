@@ -4,7 +4,9 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
-use super::protocol::{LogLine, LogsQuery, Notice, OrderReply, OrderRequest, Refusal, Status};
+use super::protocol::{
+    LogLine, LogsQuery, Notice, OrderReply, OrderRequest, Proof, ProofRequest, Refusal, Status,
+};
 
 /// Where the document keeps its shapes.
 const DEFINITIONS: &str = "/components/schemas";
@@ -29,6 +31,12 @@ pub fn openapi() -> Value {
             "requestBody": { "required": true, "content": json_body::<OrderRequest>(&mut taken) },
             "responses": answers(&mut sent, "The order is taken, or planned with `dry_run`",
                 &json_body::<OrderReply>, &["400", "409", "413", "503"]),
+        }},
+        "/v1/proofs": { "post": {
+            "summary": "Looks for whatever is left of services that were stopped",
+            "requestBody": { "required": true, "content": json_body::<ProofRequest>(&mut taken) },
+            "responses": answers(&mut sent, "What was verified, and what is still there",
+                &json_body::<Proof>, &["400", "503"]),
         }},
         "/v1/notices": { "get": {
             "summary": "All services now, then whatever changes, as server-sent events",

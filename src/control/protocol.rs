@@ -269,7 +269,7 @@ pub struct LogLine {
 }
 
 /// `POST /v1/proofs`: what is left of services that were stopped?
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProofRequest {
     /// [`VERSION`].
     pub version: u32,

@@ -80,7 +80,7 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Response> {
     })
 }
 
-async fn proof(State(shared): State<Shared>, body: axum::body::Bytes) -> Response {
+async fn proof(State(shared): State<Shared>, body: Bytes) -> Response {
     let request: ProofRequest = match read(&body) {
         Ok(request) => request,
         Err(refusal) => return refusal,

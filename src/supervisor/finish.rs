@@ -38,6 +38,13 @@ pub(super) async fn finish(supervisor: &mut Supervisor) -> Proof {
             .map(|_| Owner::Project(supervisor.project_id)),
         orphans_of: ourselves(),
         spared: supervisor.spared(),
+        // One that was founded by us is an orphan of ours, and people's all the same.
+        shared_servers: supervisor
+            .tmux()
+            .shared_server_pid()
+            .await
+            .into_iter()
+            .collect(),
         ..Roots::default()
     };
     let ending = Ending::of_processes(roots.clone());

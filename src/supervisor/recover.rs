@@ -78,9 +78,12 @@ pub(super) async fn recover(
     }
     private.end().await;
     // What the ledger does not tell of, and the server itself should it not have answered.
+    let manifest = ledger.manifest.as_ref();
+    let shared = private.choose(manifest.map(|manifest| &manifest.tmux));
     let whole = Roots {
         owner: Some(Owner::Project(project_id)),
         spared: ourselves(),
+        shared_servers: shared.shared_server_pid().await.into_iter().collect(),
         ..Roots::default()
     };
     tell_leftovers(&whole, note).await;

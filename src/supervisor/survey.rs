@@ -279,6 +279,7 @@ impl Surveyor {
             owner: Some(Owner::Project(self.project)),
             orphans_of: self.supervisors.clone(),
             spared: self.spared(),
+            shared_servers: self.shared_server(ledger).await,
             ..Roots::default()
         };
         for Member { identity, why } in members(roots).await? {
@@ -291,6 +292,13 @@ impl Surveyor {
             self.add_process(*pid, &Of::Project, format!("{what}, which leaves last"));
         }
         Ok(())
+    }
+
+    /// A server that people use too, which is never ended.
+    async fn shared_server(&self, ledger: &Ledger) -> Vec<i32> {
+        let manifest = ledger.manifest.as_ref();
+        let chosen = self.private.choose(manifest.map(|manifest| &manifest.tmux));
+        chosen.shared_server_pid().await.into_iter().collect()
     }
 
     /// Of whom a process with the project's mark is that no run of the ledger took.
