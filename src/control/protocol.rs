@@ -42,7 +42,7 @@ pub struct SupervisorStatus {
     /// The manifest that the project was last brought up from.
     pub manifest: Option<PathBuf>,
     /// Which layers of containment hold where it runs.
-    pub layers: Option<Layers>,
+    pub layers: Option<Box<Layers>>,
     /// What it takes of the machine itself; `null` when nobody asked.
     pub usage: Option<Usage>,
 }

@@ -334,7 +334,7 @@ fn leaks(status: &Status, look: &Look) -> String {
     let layers = status
         .supervisor
         .iter()
-        .filter_map(|one| one.layers.as_ref());
+        .filter_map(|one| one.layers.as_deref());
     layers
         .flat_map(Layers::leaks)
         .map(|(layer, why)| {
@@ -620,14 +620,14 @@ pub(super) mod tests {
                 pid: 99,
                 guardian_pid: None,
                 manifest: None,
-                layers: Some(Layers {
+                layers: Some(Box::new(Layers {
                     mark: Holding::Held,
                     subreaper: Holding::missing("a filter refuses"),
                     pidfd: Holding::Held,
                     children: Holding::Held,
                     exit_status: Holding::missing("the kernel does not tell"),
                     cgroup: Holding::Unused,
-                }),
+                })),
                 usage: None,
             }),
             services: IndexMap::new(),

@@ -204,7 +204,7 @@ fn held(port: Port, holders: &[(Holder, Whose)]) -> String {
                 .to_owned()
         }
     };
-    format!("port {port} is held by {}{more}, {whose}", holder)
+    format!("port {port} is held by {holder}{more}, {whose}")
 }
 
 fn distinct(holders: &[(Holder, Whose)]) -> BTreeSet<i32> {
@@ -283,8 +283,7 @@ fn intruder(ports: &[Port], roots: &Roots) -> std::io::Result<Option<String>> {
             .collect();
         if let Some(holder) = ports::holders(&foreign)?.first() {
             return Ok(Some(format!(
-                "port {port} is held by {} and not by the service",
-                holder
+                "port {port} is held by {holder} and not by the service"
             )));
         }
     }

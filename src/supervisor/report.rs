@@ -43,7 +43,7 @@ impl Supervisor {
                 pid: std::process::id().cast_signed(),
                 guardian_pid: crate::sys::guardian::guardian_pid(),
                 manifest: self.manifest.as_ref().map(|manifest| manifest.file.clone()),
-                layers: Some(self.layers.clone()),
+                layers: Some(Box::new(self.layers.clone())),
                 usage: None,
             }),
             services,

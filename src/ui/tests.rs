@@ -41,6 +41,7 @@ fn status(services: Vec<(&str, ServiceStatus)>) -> Status {
             pid: 4711,
             guardian_pid: None,
             manifest: None,
+            layers: None,
             usage: None,
         }),
         services: services
