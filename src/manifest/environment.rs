@@ -91,7 +91,10 @@ pub fn secrets(environment: &Environment, built: &BTreeMap<String, String>) -> V
     let is_known = |name: &String| {
         environment.set.contains_key(name)
             || environment.base.contains_key(name)
-            || name == "TMUX_TMPDIR"
+            || matches!(
+                name.as_str(),
+                "TMUX_TMPDIR" | "NOTIFY_SOCKET" | "WATCHDOG_USEC"
+            )
             || name.starts_with("BAUDBOT_")
     };
     let mut secrets: Vec<String> = built

@@ -5,8 +5,9 @@ use tokio::sync::oneshot;
 use super::Supervisor;
 use crate::control::protocol::{ServiceStatus, Status, SupervisorStatus, Usage, VERSION};
 use crate::control::server::Snapshot;
-use crate::id::ServiceName;
+use crate::id::{RunId, ServiceName};
 use crate::machine::{Goal, StateWord};
+use crate::manifest::environment::{masked, secrets};
 use crate::manifest::model::Service;
 use crate::sys::census::Roots;
 use crate::sys::usage;
@@ -50,6 +51,15 @@ impl Supervisor {
         }
     }
 
+    /// A text without the values that the run got from its env files and the like.
+    fn without_secrets(&self, run: Option<RunId>, text: String) -> String {
+        let run = run.and_then(|run| self.runs.get(&run));
+        match run {
+            Some(run) => masked(text, &secrets(&run.service.env, &run.environment)),
+            None => text,
+        }
+    }
+
     pub(super) fn service_status(&self, name: &ServiceName) -> Option<ServiceStatus> {
         let view = self.machine.view(name)?;
         let service: &Service = &view.service;
@@ -67,7 +77,8 @@ impl Supervisor {
             deadline: view.deadline.map(|deadline| self.clock.timestamp(deadline)),
             awaits: (view.state == StateWord::Starting)
                 .then(|| awaited(service))
-                .flatten(),
+                .flatten()
+                .map(|awaited| self.without_secrets(view.run, awaited)),
             waits_for: view.waits_for,
             is_stuck: view.is_stuck,
             restarts: view.restarts,
