@@ -397,6 +397,24 @@ fn p24_no_word_of_a_task_reaches_a_shell() {
 }
 
 #[test]
+fn p25_sessions_with_the_names_of_former_years_are_swept() {
+    let host = up();
+    for name in ["slack-bridge", "baudbot-slack-bridge"] {
+        host.scene
+            .tmux(["new-session", "-d", "-s", name, "sleep 1000"])
+            .success();
+    }
+    host.scene.run(["restart", "@bridge"]).success();
+    let sessions = host.tmux_sessions();
+    assert!(
+        !sessions.iter().any(|name| name.contains("slack")),
+        "{sessions:?}"
+    );
+    assert!(sessions.contains("baudbot-gateway-bridge"), "{sessions:?}");
+    end(host);
+}
+
+#[test]
 fn p25_what_left_the_manifest_is_stopped() {
     let host = up();
     let text = fs::read_to_string(host.scene.path("baudbot.yaml")).unwrap();
