@@ -11,13 +11,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::model::Service;
-use crate::id::ServiceName;
+use crate::id::{NameError, ServiceName};
 
 /// Before and after each reference.
 const BOUNDARY: char = '\0';
 
-/// A value that another service exports.
+/// A value that another service exports. On disk it is one text, `service.export`, so that it can be
+/// a key there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Reference {
     /// Who exports it.
     pub service: ServiceName,
@@ -28,6 +30,25 @@ pub struct Reference {
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.service, self.export)
+    }
+}
+
+impl From<Reference> for String {
+    fn from(reference: Reference) -> Self {
+        reference.to_string()
+    }
+}
+
+impl TryFrom<String> for Reference {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        // The name of a service may hold dots, that of an export does not.
+        let (service, export) = text.rsplit_once('.').unwrap_or((&text, ""));
+        Ok(Self {
+            service: ServiceName::new(service)?,
+            export: export.to_owned(),
+        })
     }
 }
 
@@ -126,6 +147,19 @@ mod tests {
         assert_eq!(filled.working_dir.to_str(), Some("/run/${x} \"7\""));
         assert_eq!(filled.env.set["ID"], "${x} \"7\"");
         assert_eq!(filled.name, bridge.name);
+    }
+
+    #[test]
+    fn a_reference_can_be_a_key_on_disk() {
+        let one = Reference {
+            service: name("a.b"),
+            export: "id".into(),
+        };
+        let values = BTreeMap::from([(one, "7".to_owned())]);
+        let text = serde_json::to_string(&values).unwrap();
+        assert_eq!(text, r#"{"a.b.id":"7"}"#);
+        let again: BTreeMap<Reference, String> = serde_json::from_str(&text).unwrap();
+        assert_eq!(again, values);
     }
 
     #[test]
