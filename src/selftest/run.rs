@@ -41,7 +41,7 @@ fn broken(doing: &'static str) -> impl FnOnce(io::Error) -> Failed {
 }
 
 /// How long the tricks get until they must all be played.
-const UP_WITHIN: &str = "30s";
+const UP_WITHIN: &str = "60s";
 /// For how many beats a heart must stand still to count as dead.
 const STILL_BEATS: u32 = 10;
 /// How long a heart that beats is waited for.

@@ -71,9 +71,10 @@ impl Known {
     /// Adds who was seen, and forgets who is dead.
     fn see(&self, present: &[Present]) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = |member: &Member| present.iter().any(|one| one.member == *member);
+        let key = |member: &Member| (member.identity.pid, member.identity.start_time);
+        let seen: BTreeSet<_> = present.iter().map(|one| key(&one.member)).collect();
         // Not all that live need be seen: handles may be short.
-        known.retain(|member| !seen(member) && member.identity.is_alive());
+        known.retain(|member| !seen.contains(&key(member)) && member.identity.is_alive());
         known.extend(present.iter().map(|one| one.member.clone()));
     }
 }

@@ -323,9 +323,13 @@ impl Census {
             .filter(|process| !process.is_over && !roots.is_spared(process.pid))
             .collect();
         let leaders = self.present_leaders(roots);
+        let known = self.known(roots);
         let mut proofs: BTreeMap<i32, Why> = candidates
             .iter()
-            .filter_map(|process| Some((process.pid, self.proof_of(process, roots, &leaders)?)))
+            .filter_map(|process| {
+                let proof = self.proof_of(process, roots, &leaders, &known)?;
+                Some((process.pid, proof))
+            })
             .collect();
         self.close(&candidates, roots, &mut proofs);
         proofs
@@ -359,12 +363,22 @@ impl Census {
             .collect()
     }
 
+    /// What an earlier look found, by pid and start time.
+    fn known(&self, roots: &Roots) -> BTreeMap<(i32, u64), Why> {
+        let known = roots.known.iter();
+        known
+            .filter(|known| known.identity.boot_id == self.boot_id)
+            .map(|known| ((known.identity.pid, known.identity.start_time), known.why))
+            .collect()
+    }
+
     /// The proof that a process has by itself, whoever else is a member.
     fn proof_of(
         &self,
         process: &ProcessInfo,
         roots: &Roots,
         leaders: &BTreeSet<i32>,
+        known: &BTreeMap<(i32, u64), Why>,
     ) -> Option<Why> {
         if leaders.contains(&process.pid) {
             return Some(Why::Leader);
@@ -372,8 +386,8 @@ impl Census {
         if is_of_another_run(process, roots) {
             return None;
         }
-        if let Some(known) = self.known(process, roots) {
-            return Some(known.why);
+        if let Some(known) = known.get(&(process.pid, process.start_time)) {
+            return Some(*known);
         }
         if leaders.contains(&process.pgid) {
             return Some(Why::Group(process.pgid));
@@ -388,15 +402,6 @@ impl Census {
             return Some(Why::Session(process.sid));
         }
         None
-    }
-
-    /// What an earlier look found of this very process.
-    fn known<'a>(&self, process: &ProcessInfo, roots: &'a Roots) -> Option<&'a Member> {
-        roots.known.iter().find(|known| {
-            let known = &known.identity;
-            (known.pid, known.start_time) == (process.pid, process.start_time)
-                && known.boot_id == self.boot_id
-        })
     }
 
     /// Whether the process descends from a shared tmux server that carries the same mark.
