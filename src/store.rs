@@ -18,8 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalogue::Code;
 use crate::code;
-use crate::id::{ProjectName, ServiceName};
-use crate::record::{Ledger, LedgerError, Line, RecordedProcess};
+use crate::id::{ProjectName, RunId, ServiceName};
+use crate::record::{Damage, Ledger, LedgerError, Line, RecordedProcess};
+use crate::sys::crash;
 use crate::sys::identity::{Identity, PidFd};
 
 /// The longest path that a unix socket may have, from `unix(7)`: 108 bytes with the closing zero.
@@ -115,13 +116,6 @@ impl StoreError {
                 source: LedgerError::Newer { .. },
                 ..
             } => Some("use the program that wrote it, at least for `baudbot down`".into()),
-            Self::Ledger {
-                source: LedgerError::Corrupt { .. },
-                path,
-            } => Some(format!(
-                "end what it tells of by hand, then move {} out of the way",
-                path.display()
-            )),
         }
     }
 }
@@ -412,11 +406,19 @@ impl Project {
         Ok(Some(Lock { file }))
     }
 
-    /// What the ledger adds up to.
+    /// What the ledger adds up to, as far as it can be read.
     ///
     /// # Errors
-    /// A ledger that cannot be read.
+    /// A ledger that cannot be read at all.
     pub fn read_ledger(&self) -> Result<Ledger, StoreError> {
+        self.read_ledger_and_damages().map(|(ledger, _)| ledger)
+    }
+
+    /// What the ledger adds up to, and which of its lines cannot be read.
+    ///
+    /// # Errors
+    /// A ledger that cannot be read at all.
+    pub fn read_ledger_and_damages(&self) -> Result<(Ledger, Vec<Damage>), StoreError> {
         let path = self.ledger_file();
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
@@ -427,27 +429,31 @@ impl Project {
             .map_err(|source| StoreError::Ledger { path, source })
     }
 
+    /// Copies the ledger, damaged as it is, to where nobody writes it over but the next damage.
+    ///
+    /// # Errors
+    /// What goes wrong with the copy.
+    pub fn keep_damaged_ledger(&self) -> Result<PathBuf, StoreError> {
+        let aside = self.state_dir.join("ledger.damaged.jsonl");
+        fs::copy(self.ledger_file(), &aside).map_err(file_error("write", &aside))?;
+        Ok(aside)
+    }
+
     /// Writes the ledger afresh and opens it for more lines.
     ///
     /// # Errors
-    /// What goes wrong with the file.
+    /// What goes wrong with the file. The ledger is then as it was.
     pub fn begin_ledger(&self, ledger: Ledger) -> Result<LedgerWriter, StoreError> {
         let path = self.ledger_file();
-        let fresh = self.state_dir.join("ledger.jsonl.new");
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&fresh)
-            .map_err(file_error("create", &fresh))?;
-        file.write_all(ledger.write(&self.name).as_bytes())
-            .map_err(file_error("write", &fresh))?;
-        fs::rename(&fresh, &path).map_err(file_error("rename", &fresh))?;
+        let (file, size) = write_afresh(&path, &ledger.write(&self.name))?;
         Ok(LedgerWriter {
             file,
             path,
+            project: self.name.clone(),
             sum: ledger,
+            size,
+            fresh_size: size,
+            is_torn: false,
         })
     }
 
@@ -542,13 +548,51 @@ impl Lock {
     }
 }
 
-/// The ledger, open for more lines.
+/// Puts `text` in the place of the ledger at `path`, at once: whoever reads it finds the old text or
+/// the new one, whenever we die. Returns the file, open for appending, and its size.
+fn write_afresh(path: &Path, text: &str) -> Result<(File, u64), StoreError> {
+    let fresh = path.with_extension("jsonl.new");
+    match fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(file_error("remove", &fresh)(error));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new()
+        .append(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&fresh)
+        .map_err(file_error("create", &fresh))?;
+    crash::point("ledger afresh: made");
+    file.write_all(text.as_bytes())
+        .map_err(file_error("write", &fresh))?;
+    crash::point("ledger afresh: before the rename");
+    fs::rename(&fresh, path).map_err(file_error("rename", &fresh))?;
+    crash::point("ledger afresh: after the rename");
+    Ok((file, text.len() as u64))
+}
+
+/// The ledger, open for more lines. The file is opened for appending, since a child at its gate
+/// appends to it too.
 #[derive(Debug)]
 pub struct LedgerWriter {
     file: File,
     path: PathBuf,
+    project: ProjectName,
     sum: Ledger,
+    /// How many bytes we have put into the file, and how many it had when it was fresh.
+    size: u64,
+    fresh_size: u64,
+    /// Whether a line broke off: the next one begins on a new line.
+    is_torn: bool,
 }
+
+/// Below this size, in bytes, a ledger is not worth being written afresh.
+const SMALL_LEDGER: u64 = 256 << 10;
+
+/// How many times what it adds up to a ledger may be long.
+const MOST_GROWTH: u64 = 4;
 
 impl LedgerWriter {
     /// Appends a line. When this returns, the line survives the death of this process.
@@ -556,18 +600,50 @@ impl LedgerWriter {
     /// # Errors
     /// The line could not be written whole; it is then as if it had never been.
     pub fn append(&mut self, line: Line) -> Result<(), StoreError> {
-        let start = self
-            .file
-            .stream_position()
-            .map_err(file_error("write", &self.path))?;
-        if let Err(error) = self.file.write_all(line.text().as_bytes()) {
-            // What came through of it must not run into the next line.
-            let _ = self.file.set_len(start);
-            let _ = self.file.seek(io::SeekFrom::Start(start));
+        let mut text = line.text();
+        if self.is_torn {
+            text.insert(0, '\n');
+        }
+        crash::point("ledger: before a line");
+        if let Err(error) = self.file.write_all(text.as_bytes()) {
+            // Part of it may stand there: cut off, it counts for nothing.
+            self.is_torn = true;
             return Err(file_error("write", &self.path)(error));
         }
+        crash::point("ledger: after a line");
+        self.is_torn = false;
+        self.size += text.len() as u64;
         self.sum.take(line);
         Ok(())
+    }
+
+    /// Takes into account what a child has appended by itself.
+    pub fn take_passed(&mut self, run: RunId) {
+        self.sum.take(Line::Passed(run));
+    }
+
+    /// Writes the file afresh once it is much longer than what it adds up to. Not to be called while
+    /// a child is at its gate: what that appends would be lost with the old file.
+    ///
+    /// # Errors
+    /// What goes wrong with the file. The ledger goes on as it was, and this is tried again when it
+    /// has grown as much once more.
+    pub fn compact_if_due(&mut self) -> Result<(), StoreError> {
+        if self.size < SMALL_LEDGER.max(MOST_GROWTH * self.fresh_size) {
+            return Ok(());
+        }
+        self.fresh_size = self.size;
+        let (file, size) = write_afresh(&self.path, &self.sum.write(&self.project))?;
+        self.file = file;
+        self.size = size;
+        self.fresh_size = size;
+        self.is_torn = false;
+        Ok(())
+    }
+
+    /// Where the ledger is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What the lines add up to.
@@ -684,12 +760,56 @@ mod tests {
         project.create_directories().unwrap();
         assert_eq!(project.read_ledger().unwrap(), Ledger::default());
         let mut writer = project.begin_ledger(Ledger::default()).unwrap();
-        writer.append(Line::Gone(crate::id::RunId(3))).unwrap();
+        writer.append(Line::Gone(RunId(3))).unwrap();
         drop(writer);
         assert_eq!(project.read_ledger().unwrap(), Ledger::default());
         let mode = fs::metadata(scratch.path().join("s/ledger.jsonl"))
             .unwrap()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_ledger_that_has_grown_is_written_afresh_and_says_the_same() {
+        let scratch = tempfile::tempdir().unwrap();
+        let project = Project::at(name(), scratch.path().join("s"), scratch.path().join("r"));
+        project.create_directories().unwrap();
+        // What an earlier attempt to write afresh left when it was killed is in nobody's way.
+        fs::write(scratch.path().join("s/ledger.jsonl.new"), "half a li").unwrap();
+        let mut writer = project.begin_ledger(Ledger::default()).unwrap();
+        let size = || {
+            let file = fs::metadata(scratch.path().join("s/ledger.jsonl"));
+            file.unwrap().len()
+        };
+        let mut largest = 0;
+        for pid in 0..20_000 {
+            let process = RecordedProcess {
+                pid,
+                start_time: 1,
+                boot_id: "b".into(),
+            };
+            writer.append(Line::TmuxServer(process)).unwrap();
+            writer.compact_if_due().unwrap();
+            largest = largest.max(size());
+        }
+        assert!(largest < 2 * SMALL_LEDGER, "{largest}");
+        let (read, damages) = project.read_ledger_and_damages().unwrap();
+        assert_eq!(damages, []);
+        assert_eq!(read, *writer.sum());
+        assert_eq!(read.tmux_server.unwrap().pid, 19_999);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_kept_aside_whole() {
+        let scratch = tempfile::tempdir().unwrap();
+        let project = Project::at(name(), scratch.path().join("s"), scratch.path().join("r"));
+        project.create_directories().unwrap();
+        let path = scratch.path().join("s/ledger.jsonl");
+        let text = format!("{}{{\"star", Ledger::default().write(&name()));
+        fs::write(&path, &text).unwrap();
+        let (_, damages) = project.read_ledger_and_damages().unwrap();
+        assert_eq!(damages.len(), 1);
+        let aside = project.keep_damaged_ledger().unwrap();
+        assert_eq!(fs::read_to_string(aside).unwrap(), text);
     }
 }

@@ -250,15 +250,16 @@ fn a_killed_supervisor_leaves_nothing_that_down_does_not_find() {
 }
 
 #[test]
-fn up_after_a_killed_supervisor_never_runs_a_service_twice() {
+fn up_after_a_killed_supervisor_takes_over_what_runs() {
     let scene = Scene::new(&format!(
         "services: {{a: {{command: {STEADY}}}, b: {{type: tmux, command: {STEADY}}}}}"
     ));
     scene.run(["up"]).success();
     let (a, b) = (scene.pid("a"), scene.pid("b"));
     scene.kill_supervisor();
-    scene.run(["up"]).success();
-    assert!(!is_alive(a) && !is_alive(b));
+    let up = scene.run(["up"]).success();
+    assert!(up.stderr.contains("taken over"), "{}", up.stderr);
+    assert_eq!((scene.pid("a"), scene.pid("b")), (a, b));
     scene.expect_state("a", "ready");
     scene.expect_state("b", "ready");
     scene.end();

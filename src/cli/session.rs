@@ -37,6 +37,11 @@ pub(super) async fn running_or_started(call: &Call, project: &Project) -> Result
 /// do where the state directory was lost.
 pub(super) fn has_leftovers(project: &Project) -> Result<bool, Failure> {
     let ledger = project.read_ledger()?;
+    let ledger = match crate::sys::identity::boot_id() {
+        Ok(boot) => ledger.in_boot(&boot),
+        // Then it is for the supervisor to find out.
+        Err(_) => ledger,
+    };
     let is_left = !ledger.open.is_empty() || ledger.tmux_server.is_some();
     if is_left || project.lock_holder().is_some() {
         return Ok(true);

@@ -197,6 +197,17 @@ pub enum Effect {
         /// The declaration that the run is made from.
         service: Arc<Service>,
     },
+    /// Take over this run, which an earlier supervisor began; owes what follows `Spawned`. When its
+    /// leader is known to have ended, only its end is asked for, by a `Terminate` or `Kill` that
+    /// comes with this.
+    Adopt {
+        /// The run.
+        run: RunId,
+        /// The declaration that the run was made from.
+        service: Arc<Service>,
+        /// How far it had come.
+        stage: AdoptedStage,
+    },
     /// The declaration of this live run changed in what needs no new run: the stop signal, the
     /// bounds of the log and the like are to be taken from here from now on.
     Redeclare {
@@ -226,6 +237,17 @@ pub enum Effect {
     Announce(ServiceName),
     /// A service came into another state: write it down.
     Note(Box<Transition>),
+}
+
+/// How far a run had come that is taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdoptedStage {
+    /// It executes its command: whether it is ready is to be asked anew.
+    Starting,
+    /// It is ready: whether it is well is to be asked.
+    Ready,
+    /// Its leader has ended, or it is being ended.
+    Ending,
 }
 
 /// One step of a service from state to state, for the record.

@@ -48,6 +48,8 @@ mod consequence;
 #[cfg(test)]
 mod exports;
 mod interface;
+mod restore;
+mod saved;
 mod service;
 mod settle;
 mod step;
@@ -62,6 +64,8 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 pub use interface::*;
+pub use restore::{Found, LAST_CHANCE};
+pub use saved::{Life, Saved};
 
 use crate::id::{RunId, ServiceName};
 use crate::manifest::model::{Manifest, Service};

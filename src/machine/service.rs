@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::{RunId, ServiceName};
 use crate::machine::{Ended, Goal, StateWord, Survivor};
 use crate::manifest::model::Service;
@@ -14,7 +16,8 @@ use crate::manifest::reference::Reference;
 use crate::time::Moment;
 
 /// Counts the orders that ask for a new run. A live run of an older generation has to be replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub(super) struct Generation(u64);
 
 impl Generation {
@@ -35,7 +38,7 @@ pub(super) struct Run {
 }
 
 /// What others provided when a run was started.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Given {
     /// The latest runs of those dependencies whose restart it follows, as far as they ever ran.
     pub(super) runs: BTreeMap<ServiceName, Option<RunId>>,
@@ -44,7 +47,7 @@ pub(super) struct Given {
 }
 
 /// How a run that is ready does, as its health checks tell.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Checks {
     /// How many in a row have failed.
     pub(super) failed: u32,
@@ -86,7 +89,8 @@ pub(super) enum State {
 }
 
 /// Why nothing lives.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Why {
     /// Nobody asked for it yet.
     NotStarted,
@@ -107,7 +111,7 @@ pub(super) enum Why {
 }
 
 /// A dependency of which nothing can be hoped until an order comes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Hopeless {
     /// The dependency.
     pub(super) through: ServiceName,
@@ -118,7 +122,8 @@ pub(super) struct Hopeless {
 }
 
 /// How far the ending of a run has come.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Stage {
     /// The stop signal was sent; KILL follows at `until`.
     Grace { until: Moment },
@@ -129,7 +134,8 @@ pub(super) enum Stage {
 }
 
 /// Why a run is being ended.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Cause {
     /// An order: down, or a new run.
     Ordered,
@@ -144,7 +150,7 @@ pub(super) enum Cause {
 }
 
 /// Ends by itself, counted since the last order or the last stable run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Row {
     /// All ends: they make the delay grow.
     pub(super) ends: u32,

@@ -59,6 +59,8 @@ pub(super) enum Finding {
     MayHope,
     /// It has to go, and nothing that goes too needs it any longer.
     MayStop,
+    /// An earlier supervisor died before it could spawn it; nothing was executed.
+    WasCutShort,
 }
 
 /// What a step needs to know and to reach, beside the service itself.
@@ -85,6 +87,7 @@ impl Input {
                 | Finding::MayHope,
             ) => Occasion::Dependency,
             // Which deadline it was shows in the state that it ended.
+            Self::Finding(Finding::WasCutShort) => Occasion::Gone,
             Self::Deadline => Occasion::Policy,
             Self::Run(RunEvent::Spawned) => Occasion::Spawned,
             Self::Run(RunEvent::SpawnFailed(_)) => Occasion::SpawnFailed,
@@ -349,6 +352,18 @@ impl Node {
             (
                 state @ (S::Down(_) | S::Waiting | S::Stopping { .. } | S::Backoff { .. }),
                 F::MayStop,
+            ) => Same(state),
+
+            // That is no failure: it waits for its turn again.
+            (S::Spawning { run }, F::WasCutShort) => New(self.after(&run, Cause::Ordered, context)),
+            (
+                state @ (S::Down(_)
+                | S::Waiting
+                | S::Starting { .. }
+                | S::Ready { .. }
+                | S::Stopping { .. }
+                | S::Backoff { .. }),
+                F::WasCutShort,
             ) => Same(state),
         }
     }

@@ -357,6 +357,7 @@ fn inputs(node: &Node) -> Vec<(&'static str, Input)> {
         ),
         ("may hope", Input::Finding(Finding::MayHope)),
         ("may stop", Input::Finding(Finding::MayStop)),
+        ("was cut short", Input::Finding(Finding::WasCutShort)),
         ("deadline", Input::Deadline),
         ("Spawned", Input::Run(RunEvent::Spawned)),
         ("SpawnFailed", failure(false)),
@@ -466,6 +467,7 @@ fn only_gone_or_a_failed_spawn_ends_a_run() {
         let ends = matches!(
             transition.input,
             Input::Run(RunEvent::Gone | RunEvent::SpawnFailed(_))
+                | Input::Finding(Finding::WasCutShort)
         );
         assert!(
             had.is_none() || had == has || ends,
@@ -527,6 +529,7 @@ fn describe(transition: &Transition) -> String {
     for effect in effects {
         text += match effect {
             Effect::Spawn { .. } => " => Spawn",
+            Effect::Adopt { .. } => " => Adopt",
             Effect::Redeclare { .. } => " => Redeclare",
             Effect::Terminate { .. } => " => Terminate",
             Effect::Kill { .. } => " => Kill",

@@ -281,10 +281,16 @@ pub struct Dependency {
     /// What must be true of the dependency.
     pub condition: Condition,
     /// Whether it has to come true. Otherwise the dependent waits for the outcome only, and goes on
-    /// whatever that is.
+    /// whatever that is. Before there was a choice, it always had to.
+    #[serde(default = "yes")]
     pub required: bool,
     /// Whether the dependent gets a new run when the condition is true of a new run of the dependency.
+    #[serde(default)]
     pub restart: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Dependency {

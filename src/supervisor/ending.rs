@@ -97,7 +97,7 @@ impl Supervisor {
             self.set_ender(id, async move { ending.ask(signal).await });
             return;
         }
-        if run.leader.is_none() {
+        if run.leader.is_none() && !run.is_past_gate {
             // Its session is being made; it is given up when it is there.
             return;
         }
@@ -144,7 +144,7 @@ impl Supervisor {
             self.set_ender(id, async move { drop(ending.force().await) });
             return;
         }
-        if run.leader.is_none() {
+        if run.leader.is_none() && !run.is_past_gate {
             return;
         }
         let (service, outbox) = (run.service.name.clone(), self.outbox.clone());
@@ -247,6 +247,14 @@ impl Ending {
             }
             join_all(now.into_iter().map(|one| until_handle_over(one.handle))).await;
         }
+    }
+
+    /// Who is there now, for people.
+    pub(super) async fn members(&self) -> Vec<String> {
+        let present = self.present().await;
+        let pids = present.iter().map(|one| one.member.identity.pid);
+        pids.map(|pid| format!("{pid} ({})", sweep::command_of(pid)))
+            .collect()
     }
 
     /// Waits until nobody is left.

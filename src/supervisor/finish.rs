@@ -100,7 +100,7 @@ async fn prove_ports_free(supervisor: &Supervisor, proof: &mut Proof) {
 }
 
 /// What strays get between TERM and KILL.
-const STRAY_GRACE: std::time::Duration = std::time::Duration::from_secs(2);
+pub(super) const STRAY_GRACE: std::time::Duration = std::time::Duration::from_secs(2);
 
 fn record_end(
     proof: &mut Proof,

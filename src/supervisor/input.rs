@@ -155,7 +155,7 @@ impl Supervisor {
             RunEvent::Gone | RunEvent::SpawnFailed(_) => self.forget(run),
             RunEvent::Exited(_) => self.exited(run),
             RunEvent::Ready => self.became_ready(run),
-            RunEvent::Exported(values) => self.exported(&service, run, values),
+            RunEvent::Exported(values) => self.exported(run, values),
             RunEvent::NotReady(_)
             | RunEvent::Extended(_)
             | RunEvent::Healthy

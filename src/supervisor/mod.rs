@@ -7,13 +7,14 @@
 //! So the loop is always ready for the next item, and the state of the project has one owner.
 //!
 //! What the supervisor starts is written into the ledger first (`record`), so that the next one can
-//! find it whatever happens to this one (`recover`).
+//! go on with it whatever happens to this one (`adopt`).
 
 /// As the standard one, for every module below; but a full disk below the log is no reason to panic.
 macro_rules! eprintln {
     ($($text:tt)*) => { $crate::supervisor::say(format_args!($($text)*)) };
 }
 
+mod adopt;
 mod asking;
 mod background;
 mod clock;
@@ -33,7 +34,6 @@ mod ports;
 mod preflight;
 mod probes;
 mod proofs;
-mod recover;
 mod report;
 mod runs;
 mod sessions;
@@ -55,7 +55,7 @@ use crate::id::{RunId, ServiceName};
 use crate::layers::Layers;
 use crate::machine::{self, Effect, Event, RunEvent};
 use crate::manifest::model::Manifest;
-use crate::record::{Ledger, Line};
+use crate::record::{Damage, Ledger, Line};
 use crate::store::{LedgerWriter, Lock, Project, StoreError};
 use crate::sys::fifo::hold_all;
 use crate::sys::guardian;
@@ -136,6 +136,8 @@ struct Supervisor {
     /// What was ordered last; groups and the choice of tmux server are taken from here.
     manifest: Option<Manifest>,
     runs: BTreeMap<RunId, LiveRun>,
+    /// Runs of an earlier supervisor, until they are taken over.
+    left: BTreeMap<RunId, adopt::Left>,
     outputs: BTreeMap<ServiceName, Output>,
     /// The last run of each service that had one.
     last_runs: BTreeMap<ServiceName, proofs::LastRun>,
@@ -185,7 +187,7 @@ enum Item {
 }
 
 impl Supervisor {
-    /// Takes the lock, ends what an earlier supervisor left, and answers on the control socket.
+    /// Takes the lock, takes over what an earlier supervisor left, and answers on the control socket.
     async fn begin(
         project: Project,
         guardian: Option<i32>,
@@ -205,7 +207,7 @@ impl Supervisor {
             .map_err(system("resolve the state directory"))?;
         let project_id = ProjectId::new(project.name(), &state_dir);
         let nesting = Nesting::here().ok();
-        // Signals are heard from here on, so that one that comes during the recovery is not lost.
+        // Signals are heard from here on, so that one that comes while it takes over is not lost.
         let (sender, inputs) = mpsc::unbounded_channel();
         let (request_sender, requests) = mpsc::unbounded_channel();
         let listen = |kind| signal(kind).map_err(system("listen for signals"));
@@ -222,17 +224,13 @@ impl Supervisor {
             tokio::spawn(watch_guardian(guardian, Outbox::new(sender.clone())));
         }
 
-        let found = project.read_ledger()?;
         // What services that end from here on have printed last must not go with them.
         let held = hold_all(&project.fifo_dir());
-        let recovered = recover::recover(&project, project_id, nesting, &found, note).await;
-        let ledger = project.begin_ledger(Ledger {
-            next_run: found.next_run,
-            ..Ledger::default()
-        })?;
-
-        let listener =
-            server::bind(&project.control_socket()).map_err(system("bind the control socket"))?;
+        let boot_id = crate::sys::identity::boot_id()
+            .map_err(system("tell which boot of the host this is"))?;
+        let (found, damages) = adopt::read_settled(&project, &boot_id).await?;
+        let recovered = tell_damages(&project, &damages, note);
+        let ledger = project.begin_ledger(found.clone())?;
         let notices = broadcast::Sender::new(NOTICES_KEPT);
         let (leaving, is_leaving) = watch::channel(false);
         let shared = Shared {
@@ -240,10 +238,6 @@ impl Supervisor {
             notices: notices.clone(),
             log_dir: project.log_dir(),
             leaving: is_leaving,
-        };
-        let door = Door {
-            leaving,
-            server: tokio::spawn(server::serve(listener, shared)),
         };
         let mut supervisor = Self {
             events: EventLog::new(project.events_file()),
@@ -261,6 +255,7 @@ impl Supervisor {
             clock: Clock::start(),
             manifest: None,
             runs: BTreeMap::new(),
+            left: BTreeMap::new(),
             outputs: BTreeMap::new(),
             last_runs: BTreeMap::new(),
             ports_held: BTreeMap::new(),
@@ -276,9 +271,16 @@ impl Supervisor {
         supervisor.take_up_outputs(&found);
         drop(held);
         supervisor.note_supervision(Did::Began, None);
+        supervisor.take_over(&found, note).await;
         if !supervisor.recovered.is_empty() {
             supervisor.note_supervision(Did::Recovered, Some(supervisor.recovered.join("; ")));
         }
+        let socket = supervisor.project.control_socket();
+        let listener = server::bind(&socket).map_err(system("bind the control socket"))?;
+        let door = Door {
+            leaving,
+            server: tokio::spawn(server::serve(listener, shared)),
+        };
         Ok((supervisor, sources, door))
     }
 
@@ -320,7 +322,7 @@ impl Supervisor {
             // Whoever started us died before giving an order.
             Some(
                 self.clock
-                    .instant(crate::time::Moment::ORIGIN + ORDER_EXPECTED_WITHIN),
+                    .instant(self.clock.begun_at() + ORDER_EXPECTED_WITHIN),
             )
         };
         let sleep = async {
@@ -344,18 +346,23 @@ impl Supervisor {
     /// Begins what the machine wants done. Some of it fails at once and is an event again, so this
     /// goes on until nothing is left to do.
     fn carry_out(&mut self, effects: Vec<Effect>) {
+        self.save(&effects);
         let mut queue = std::collections::VecDeque::from(effects);
         while let Some(effect) = queue.pop_front() {
             match effect {
                 Effect::Spawn { run, service } => {
                     if let Err(failure) = self.start(run, &service) {
-                        queue.extend(self.tell(
-                            service.name.clone(),
-                            run,
-                            RunEvent::SpawnFailed(failure),
-                        ));
+                        let effects =
+                            self.tell(service.name.clone(), run, RunEvent::SpawnFailed(failure));
+                        self.save(&effects);
+                        queue.extend(effects);
                     }
                 }
+                Effect::Adopt {
+                    run,
+                    service,
+                    stage,
+                } => self.adopt(run, &service, stage),
                 Effect::Redeclare { run, service } => self.redeclare(run, service),
                 Effect::Terminate { run, .. } => self.terminate(run),
                 Effect::Kill { run, .. } => self.kill(run),
@@ -363,12 +370,34 @@ impl Supervisor {
                 Effect::Note(transition) => self.note_transition(*transition),
             }
         }
+        // A child at its gate may be about to append to the ledger.
+        if self.runs.values().all(|run| run.is_past_gate)
+            && let Err(error) = self.ledger.compact_if_due()
+        {
+            eprintln!("{error}");
+        }
     }
 
     /// Gives an event to the machine.
     fn tell(&mut self, service: ServiceName, run: RunId, what: RunEvent) -> Vec<Effect> {
         self.machine
             .handle(Event { service, run, what }, self.clock.now())
+    }
+
+    /// Writes down how far the services have come that `effects` announce, before anything is done
+    /// about it.
+    fn save(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            if let Effect::Announce(name) = effect {
+                let saved = self.machine.saved(name);
+                if let Some(line) = self.ledger.sum().service_line(name, saved.as_ref())
+                    && let Err(error) = self.write_ledger(line)
+                {
+                    // The next supervisor will know less of it; its run is known all the same.
+                    eprintln!("{error}");
+                }
+            }
+        }
     }
 
     fn announce(&mut self, service: ServiceName) {
@@ -434,6 +463,28 @@ impl Supervisor {
 async fn watch_guardian(guardian: Identity, outbox: Outbox) {
     starting::until_over(&guardian).await;
     outbox.put(Input::GuardianEnded(guardian.pid));
+}
+
+/// Says what of the ledger could not be read, and keeps it aside.
+fn tell_damages(project: &Project, damages: &[Damage], note: &mut dyn FnMut(&str)) -> Vec<String> {
+    let Some(first) = damages.first() else {
+        return Vec::new();
+    };
+    let what = format!(
+        "{} of the ledger could not be read (line {}: {})",
+        match damages.len() {
+            1 => "1 line".to_owned(),
+            many => format!("{many} lines"),
+        },
+        first.line,
+        first.message
+    );
+    let text = match project.keep_damaged_ledger() {
+        Ok(aside) => format!("{what}; as it was, it is kept in {}", aside.display()),
+        Err(error) => format!("{what}; {error}"),
+    };
+    note(&text);
+    vec![text]
 }
 
 /// How long a supervisor that nobody gives an order stays.

@@ -76,6 +76,26 @@ impl Supervisor {
         })
     }
 
+    /// What the probes of a run need to know that an earlier supervisor began; said, where something
+    /// of it cannot be had any more. `None`: it is not known as whom they would run.
+    pub(super) fn circumstances(&self, service: &Service) -> Option<Ready> {
+        let user = match user(service) {
+            Ok(user) => user,
+            Err(reason) => {
+                eprintln!("`{}` is not probed: {reason}", service.name);
+                return None;
+            }
+        };
+        let environment = self.environment(service, user.is_some());
+        let environment = environment.unwrap_or_else(|errors| {
+            for error in errors {
+                eprintln!("the environment of `{}`: {error}", service.name);
+            }
+            BTreeMap::new()
+        });
+        Some(Ready { environment, user })
+    }
+
     fn inherited(&self, limit: &Limit) -> Option<(u64, u64)> {
         (limit.name == "nofile").then_some(self.open_files_limit)?
     }

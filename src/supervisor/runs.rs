@@ -13,7 +13,7 @@ use super::ending::Known;
 use super::notified::Notified;
 use super::sessions::{Sessions, Tmux};
 use crate::control::protocol::LastProbe;
-use crate::id::{RunId, ServiceName};
+use crate::id::RunId;
 use crate::manifest::model::{Cleanup, Service};
 use crate::record::{self, Line, RecordedProcess, StartedRun};
 use crate::sys::account::Account;
@@ -38,6 +38,8 @@ pub(super) struct LiveRun {
     pub(super) began: SystemTime,
     /// The tmux sessions that are its own, and their server.
     pub(super) sessions: Option<Arc<Sessions>>,
+    /// Whether the command is executed, or never will be.
+    pub(super) is_past_gate: bool,
     /// Whether the leader has ended; what happens to the session is then no news.
     pub(super) is_ending: bool,
     /// Whether it is to be given up while it is being started.
@@ -84,6 +86,7 @@ impl LiveRun {
             user: None,
             began: crate::sys::clock::file_time_now(),
             sessions: None,
+            is_past_gate: false,
             is_ending: false,
             is_cancelled: false,
             is_before_start: false,
@@ -192,7 +195,13 @@ impl Supervisor {
     }
 
     /// The line that must be in the ledger before the run may execute anything.
-    pub(super) fn started_line(&self, id: RunId, run: &LiveRun, leader: &Identity) -> Line {
+    pub(super) fn started_line(
+        &self,
+        id: RunId,
+        run: &LiveRun,
+        leader: &Identity,
+        pane: Option<record::Pane>,
+    ) -> Line {
         Line::Started(StartedRun {
             service: run.service.name.clone(),
             run: id,
@@ -206,11 +215,18 @@ impl Supervisor {
                 .sessions
                 .as_ref()
                 .map(|sessions| sessions.tmux.choice().clone()),
+            pane,
+            began: run.began.duration_since(SystemTime::UNIX_EPOCH).ok(),
         })
     }
 
     /// The run executes its command: from now on it is asked whether it is ready.
     pub(super) fn spawned(&mut self, id: RunId) {
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.is_past_gate = true;
+        }
+        // It has appended this to the file by itself.
+        self.ledger.take_passed(id);
         match self.runs.get(&id) {
             None => {}
             Some(run) if run.service.is_task() => {}
@@ -219,21 +235,8 @@ impl Supervisor {
         }
     }
 
-    /// The run told what it exports: that is written down, and watched from now on.
-    pub(super) fn exported(
-        &mut self,
-        service: &ServiceName,
-        id: RunId,
-        values: &BTreeMap<String, String>,
-    ) {
-        let line = Line::Exports {
-            service: service.clone(),
-            run: id,
-            values: values.clone(),
-        };
-        if let Err(error) = self.write_ledger(line) {
-            eprintln!("{error}");
-        }
+    /// The run told what it exports: that is watched from now on.
+    pub(super) fn exported(&mut self, id: RunId, values: &BTreeMap<String, String>) {
         self.begin_exporting(id, values.clone());
     }
 
@@ -252,6 +255,7 @@ impl Supervisor {
         if let Some(run) = self.runs.get_mut(&id) {
             run.port_watcher = None;
             run.intruder = None;
+            run.is_past_gate = true;
             run.is_ending = true;
         }
     }

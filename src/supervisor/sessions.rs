@@ -28,7 +28,7 @@ use crate::manifest::model::{Service, TmuxServer};
 use crate::record;
 use crate::store::Project;
 use crate::sys::guardian::own_program;
-use crate::sys::identity::{Identity, PidFd};
+use crate::sys::identity::{Exit, Identity, PidFd};
 use crate::sys::mark::Mark;
 use crate::sys::pane::Gate;
 use crate::sys::process::Command;
@@ -83,7 +83,6 @@ pub(super) struct MadeSession {
     run: RunId,
     session: Session,
     leader: Identity,
-    server: Option<Identity>,
     gate: Gate,
 }
 
@@ -273,6 +272,53 @@ impl Sessions {
         Ok(leaders)
     }
 
+    /// How the process of a pane ended, as tmux saw it: the pane stays until we have asked.
+    pub(super) async fn exit_of(&self, service: &ServiceName, pane_id: &str) -> Option<Exit> {
+        match self.tmux.server().exit_of_pane(pane_id, PANE_LIMIT).await {
+            Ok(exit) => exit,
+            Err(error) => {
+                eprintln!("cannot tell how `{service}` ended: {error}");
+                None
+            }
+        }
+    }
+
+    /// Waits for the end of a pane's process or of its server, whichever is first, and tells how it
+    /// ended. Without its server a pane has no terminal and nobody can attach to it, even if its
+    /// process ignores the HUP and lives.
+    pub(super) async fn until_pane_over(
+        &self,
+        service: &ServiceName,
+        leader: &Identity,
+        pane_id: &str,
+    ) -> Ended {
+        let server = self.tmux.server_process().await;
+        let is_lost = match &server {
+            Some(server) => {
+                tokio::select! {
+                    () = until_over(leader) => {}
+                    () = until_over(server) => {}
+                }
+                is_over(server)
+            }
+            // It was there when the pane was made. What cannot be asked is not taken to be lost.
+            None if matches!(self.tmux.server().server_pid().await, Ok(None)) => true,
+            None => {
+                until_over(leader).await;
+                false
+            }
+        };
+        match self.exit_of(service, pane_id).await {
+            None if is_lost => {
+                if let Some(server) = &server {
+                    self.tmux.forget_server(server);
+                }
+                Ended::ServerLost
+            }
+            exit => ended(exit),
+        }
+    }
+
     /// Ends the sessions, whose processes are gone by now; returns the names of those that stay.
     pub(super) async fn end(&self) -> Result<Vec<String>, TmuxError> {
         let server = self.tmux.server();
@@ -314,13 +360,20 @@ impl Supervisor {
             run: id,
             session,
             leader,
-            server,
             gate,
         } = made;
         let Some(run) = self.runs.get(&id) else {
             return;
         };
-        let line = self.started_line(id, run, &leader);
+        let line = self.started_line(
+            id,
+            run,
+            &leader,
+            Some(record::Pane {
+                session_id: session.id.clone(),
+                pane_id: session.pane_id.clone(),
+            }),
+        );
         let command = self.command(id, run);
         let (service, sessions) = (run.service.name.clone(), run.sessions.clone());
         let written = self.write_ledger(line);
@@ -347,7 +400,6 @@ impl Supervisor {
             service,
             session,
             leader,
-            server,
             sessions,
             drainer,
             outbox: self.outbox.clone(),
@@ -438,7 +490,6 @@ impl Maker {
             run: self.run,
             session,
             leader,
-            server: sessions.tmux.server_process().await,
             gate,
         })
     }
@@ -450,8 +501,6 @@ struct Pane {
     service: ServiceName,
     session: Session,
     leader: Identity,
-    /// The server's process.
-    server: Option<Identity>,
     sessions: Arc<Sessions>,
     drainer: Drainer,
     outbox: Outbox,
@@ -474,49 +523,13 @@ impl Pane {
             return;
         }
         self.outbox.run(&self.service, self.run, RunEvent::Spawned);
-        let lost = self.until_over().await;
-        let ended = match (lost, self.exit().await) {
-            (None, exit) | (Some(_), exit @ Some(_)) => ended(exit),
-            (Some(server), None) => {
-                self.sessions.tmux.forget_server(&server);
-                Ended::ServerLost
-            }
-        };
+        let ended = self
+            .sessions
+            .until_pane_over(&self.service, &self.leader, &self.session.pane_id)
+            .await;
         self.drainer.drain().await;
         self.outbox
             .run(&self.service, self.run, RunEvent::Exited(ended));
-    }
-
-    /// Waits for the end of the pane's process or of its server, whichever is first; returns the
-    /// server when it is gone. Without it the pane has no terminal and nobody can attach to it, even
-    /// if its process ignores the HUP and lives.
-    async fn until_over(&self) -> Option<Identity> {
-        let Some(server) = &self.server else {
-            until_over(&self.leader).await;
-            return None;
-        };
-        tokio::select! {
-            () = until_over(&self.leader) => {}
-            () = until_over(server) => {}
-        }
-        is_over(server).then(|| server.clone())
-    }
-
-    /// How the pane's process ended, as tmux saw it: the pane stays until we have asked.
-    async fn exit(&self) -> Option<crate::sys::identity::Exit> {
-        match self
-            .sessions
-            .tmux
-            .server()
-            .exit_of_pane(&self.session.pane_id, PANE_LIMIT)
-            .await
-        {
-            Ok(exit) => exit,
-            Err(error) => {
-                eprintln!("cannot tell how `{}` ended: {error}", self.service);
-                None
-            }
-        }
     }
 
     async fn give_up(self, gate: Gate, failure: StartFailure) {

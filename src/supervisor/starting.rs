@@ -17,11 +17,11 @@ use super::runs::LiveRun;
 use crate::id::{RunId, ServiceName};
 use crate::machine::{Ended, RunEvent, StartFailure};
 use crate::manifest::model::{Exit, Kind, LIMITS, Service, Signal};
-use crate::record::Ledger;
+use crate::record::{Ledger, Line};
 use crate::sys::guardian;
 use crate::sys::identity::{self, Identity, PidFd};
 use crate::sys::limits::Limit;
-use crate::sys::process::{self, Command, Launch};
+use crate::sys::process::{self, Command, Launch, Passage};
 use crate::sys::start_error::{StartError, parse_report};
 
 impl From<&StartError> for StartFailure {
@@ -94,17 +94,22 @@ impl Supervisor {
         run
     }
 
-    /// Begins a run that nothing is in the way of, with the command before it where there is one.
-    pub(super) fn prepare(&mut self, id: RunId, mut run: LiveRun) -> Result<(), StartFailure> {
-        self.open_notify_socket(id, &mut run)?;
-        self.open_output(&run.service)?;
+    /// From now on it is known what this run may leave behind.
+    pub(super) fn remember(&mut self, id: RunId, run: &LiveRun) {
         let last = LastRun {
             run: id,
-            leader: None,
+            leader: run.leader.clone(),
             sessions: run.sessions.clone(),
             ports: run.service.ports.clone(),
         };
         self.last_runs.insert(run.service.name.clone(), last);
+    }
+
+    /// Begins a run that nothing is in the way of, with the command before it where there is one.
+    pub(super) fn prepare(&mut self, id: RunId, mut run: LiveRun) -> Result<(), StartFailure> {
+        self.open_notify_socket(id, &mut run)?;
+        self.open_output(&run.service)?;
+        self.remember(id, &run);
         self.runs.insert(id, run);
         if self.begin_before_start(id) {
             return Ok(());
@@ -181,6 +186,10 @@ impl Supervisor {
             open_files_limit: self.open_files_limit,
             limits: limits(&run.service),
             user: run.user.clone(),
+            passage: Some(Passage {
+                file: self.ledger.path().to_owned(),
+                text: Line::Passed(id).text(),
+            }),
         }
     }
 
@@ -198,7 +207,7 @@ impl Supervisor {
         };
         let gated = process::fork_gated(&launch).map_err(|error| StartFailure::from(&error))?;
         let leader = gated.identity().clone();
-        let line = self.started_line(id, run, &leader);
+        let line = self.started_line(id, run, &leader, None);
         if let Err(error) = self.write_ledger(line) {
             let failure = failure("writing the ledger", &error, false);
             if let Err(error) = gated.abort() {

@@ -6,9 +6,10 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::sync::Arc;
 
-use super::ending::look;
-use super::runs::own_names;
+use super::ending::{Ending, look};
+use super::runs::{identity, own_names};
 use super::sessions::{PrivateServer, Sessions};
 use crate::catalogue::Code;
 use crate::code;
@@ -16,7 +17,7 @@ use crate::id::ServiceName;
 use crate::manifest::model::{Cleanup, Manifest};
 use crate::record::{Ledger, StartedRun};
 use crate::store::{Project, StoreError};
-use crate::sys::census::{Member, Owner, Roots, look as look_at_processes};
+use crate::sys::census::{Member, Owner, Roots, look as look_at_processes, recorded_leader};
 use crate::sys::identity::boot_id;
 use crate::sys::mark::{Decoded, ProjectId, read_mark};
 use crate::sys::sweep::{command_of, user_of};
@@ -211,10 +212,29 @@ impl Surveyor {
         self.add(format!("process {pid}"), of, || What::process(pid), why);
     }
 
+    fn ending(&self, run: &StartedRun) -> Ending {
+        let owner = run.is_marked.then_some(Owner::Run(self.project, run.run));
+        let leader = recorded_leader(identity(&run.leader), owner.as_ref());
+        let roots = Roots {
+            owner,
+            // What cannot be looked at is not believed.
+            leaders: leader.ok().flatten().into_iter().collect(),
+            spared: self.spared(),
+            ..Roots::default()
+        };
+        let sessions = run.sessions.clone().map(|own| {
+            Arc::new(Sessions {
+                own,
+                tmux: self.private.choose(run.server.as_ref()),
+            })
+        });
+        Ending::new(roots, sessions)
+    }
+
     /// What belongs to a run that the ledger knows.
     async fn run(&mut self, run: &StartedRun) -> Result<(), SurveyError> {
         let of = Of::Service(run.service.clone());
-        let ending = super::recover::ending_of(run, self.project, &self.spared(), &self.private);
+        let ending = self.ending(run);
         let roots = ending.roots_now().await;
         for member in members(roots).await? {
             self.add_process(member.identity.pid, &of, member.why.to_string());

@@ -107,6 +107,25 @@ impl fmt::Display for Owner {
     }
 }
 
+/// The runs of `project` whose mark some living process carries, as [`in_cycle`](super::mark::in_cycle)
+/// numbers them.
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub fn runs_present(project: ProjectId) -> io::Result<BTreeSet<RunId>> {
+    let mut runs = BTreeSet::new();
+    visit_all(|pid| {
+        if let Some(run) = mark_of(pid).and_then(|mark| mark.run_of(project))
+            && !runs.contains(&run)
+            && Stat::read(pid)?.is_some_and(|stat| !stat.is_over())
+        {
+            runs.insert(run);
+        }
+        Ok(())
+    })?;
+    Ok(runs)
+}
+
 /// From what the members of a set are found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Roots {

@@ -1,4 +1,4 @@
-//! The clock that the kernel stamps files with.
+//! Clocks of the kernel: the one that it stamps files with, and the time since boot.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +13,13 @@ pub fn file_time_now() -> SystemTime {
         .ok()
         .and_then(|time| SystemTime::UNIX_EPOCH.checked_add(Duration::from(time)))
         .unwrap_or_else(SystemTime::now)
+}
+
+/// The time since the machine was booted, by the clock that [`std::time::Instant`] is on
+/// (`CLOCK_MONOTONIC`, `clock_gettime(2)`): the same for every process, and never set.
+pub fn since_boot() -> Duration {
+    // It cannot fail: the clock is there on every Linux, and so is the room for the answer.
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
 }
 
 #[cfg(test)]

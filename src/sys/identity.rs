@@ -166,6 +166,20 @@ impl Stat {
     }
 }
 
+/// How a process ended that nobody has reaped yet and that is not our child, as far as the kernel
+/// tells: field 52 of `/proc/PID/stat`, for processes of our own user (`proc_pid_stat(5)`).
+pub fn exit_of_zombie(identity: &Identity) -> Option<Exit> {
+    let line = fs::read(format!("/proc/{}/stat", identity.pid)).ok()?;
+    let stat = Stat::parse(&line)?;
+    if stat.start_time != identity.start_time || stat.state != b'Z' || !stat.is_over() {
+        return None;
+    }
+    let end_of_name = line.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(line.get(end_of_name + 1..)?).ok()?;
+    let status = rest.split_ascii_whitespace().nth(52 - 3)?.parse().ok()?;
+    Some(Exit::from_wait_status(status))
+}
+
 /// Whether a read below `/proc/PID` failed because the process is gone.
 pub(crate) fn is_no_process(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))

@@ -128,6 +128,11 @@ impl ProjectId {
     }
 }
 
+/// The number under which marks know a run: they have room for a cycle of numbers only.
+pub fn in_cycle(run: RunId) -> RunId {
+    RunId(run.0 % WIDEST_24)
+}
+
 /// Where in its cycle a run number stands, from 1.
 fn place_of(run: RunId) -> u64 {
     1 + run.0 % WIDEST_24

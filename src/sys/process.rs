@@ -62,6 +62,9 @@ pub struct Command {
     /// Who it runs as; `None`: as we do.
     #[serde(default)]
     pub user: Option<Account>,
+    /// What it leaves behind on its way from its gate to the command.
+    #[serde(default)]
+    pub passage: Option<Passage>,
 }
 
 impl Command {
@@ -72,6 +75,16 @@ impl Command {
             _ => None,
         }
     }
+}
+
+/// A text that a process appends to a file as the first thing past its gate: it is there if and only
+/// if the command was tried, whatever has become of the supervisor meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passage {
+    /// The file, which is there already.
+    pub file: PathBuf,
+    /// What is appended to it.
+    pub text: String,
 }
 
 /// A command together with where its output goes.

@@ -306,7 +306,8 @@ impl Server {
     pub async fn pipe_pane(&self, pane_id: &str, fifo: &Path) -> Result<(), TmuxError> {
         // Formats and times are replaced in the command before `sh` sees it.
         let quoted = escape_time(&escape_format(&quote_for_shell(&fifo.to_string_lossy())));
-        let command = format!("exec cat >{quoted}");
+        // For reading too, so that a death of the supervisor, the only other reader, breaks no pipe.
+        let command = format!("exec cat 1<>{quoted}");
         self.ask(&[
             "pipe-pane",
             "-O",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use baudbot::id::{RunId, ServiceName};
-use baudbot::machine::{Ended, RunEvent, StartFailure, Survivor};
+use baudbot::machine::{Ended, Found, RunEvent, StartFailure, Survivor};
 use baudbot::manifest::model::{Exit, Signal};
 
 /// What one run of a service does. Times are milliseconds.
@@ -101,6 +101,10 @@ pub(crate) struct Fake {
     is_ready: bool,
     is_terminated: bool,
     is_killed: bool,
+    /// How its leader ended.
+    ended: Option<Ended>,
+    /// Whether its command was executed.
+    is_executed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +141,8 @@ impl Fake {
             is_ready: false,
             is_terminated: false,
             is_killed: false,
+            ended: None,
+            is_executed: false,
         };
         (fake, aftermath)
     }
@@ -195,6 +201,41 @@ impl Fake {
         }
     }
 
+    /// The supervisor died: whoever stands at a gate of its goes away.
+    pub(crate) fn lose_gate(&mut self) {
+        if self.phase == Phase::Asked {
+            self.phase = Phase::Over;
+        }
+    }
+
+    /// What a new supervisor finds of it; `None`: nothing. How its leader ended is told if
+    /// `is_told`.
+    pub(crate) fn found(&self, is_told: bool) -> Option<Found> {
+        match self.phase {
+            Phase::Runs => Some(Found::Alive),
+            Phase::StragglersOnly | Phase::Over if self.is_executed => {
+                let ended = self.ended.filter(|_| is_told);
+                Some(Found::Ended(ended.unwrap_or(Ended::Unknown)))
+            }
+            Phase::Asked | Phase::StragglersOnly | Phase::Over => None,
+        }
+    }
+
+    /// A new supervisor watches it: it asks for its readiness anew, and sees what was missed.
+    pub(crate) fn adopt(&self) -> Aftermath {
+        let mut aftermath = Aftermath::default();
+        match self.phase {
+            Phase::Runs => {
+                if self.script.ready_after.is_some() {
+                    aftermath.later(1, Due::Ready);
+                }
+            }
+            Phase::Over => aftermath.told.push(RunEvent::Gone),
+            Phase::Asked | Phase::StragglersOnly => {}
+        }
+        aftermath
+    }
+
     pub(crate) fn happen(&mut self, due: Due) -> Aftermath {
         let mut aftermath = Aftermath::default();
         match (due, self.phase) {
@@ -211,6 +252,7 @@ impl Fake {
                 });
             }
             (Due::LeaderEnds(ended), Phase::Runs) => {
+                self.ended = Some(ended);
                 aftermath.told.push(RunEvent::Exited(ended));
                 if self.script.stragglers == Stragglers::None {
                     self.end(&mut aftermath);
@@ -222,6 +264,7 @@ impl Fake {
             (Due::StragglersEnd, Phase::StragglersOnly) => self.end(&mut aftermath),
             (Due::KillLands, Phase::Runs) => {
                 let ended = Ended::Exit(Exit::Signal(Signal(9)));
+                self.ended = Some(ended);
                 aftermath.told.push(RunEvent::Exited(ended));
                 self.end(&mut aftermath);
             }
@@ -266,6 +309,7 @@ impl Fake {
             return;
         }
         self.phase = Phase::Runs;
+        self.is_executed = true;
         aftermath.told.push(RunEvent::Spawned);
         if self.script.ready_after.is_none_or(|after| after > 100) {
             let refused = RunEvent::NotReady("connection refused".into());

@@ -71,6 +71,8 @@ pub(crate) enum Deed {
     Restart(Vec<Edit>, Vec<usize>),
     Down(Vec<usize>),
     Hurry,
+    /// The supervisor dies; another comes after so many milliseconds.
+    Die(u64),
 }
 
 /// What people do to a manifest between two orders.
@@ -263,6 +265,10 @@ impl Life {
                 Deed::Down(picks) => (Order::Down, &[], picks),
                 Deed::Hurry => {
                     world.hurry()?;
+                    continue;
+                }
+                Deed::Die(away) => {
+                    world.die(Duration::from_millis(*away))?;
                     continue;
                 }
             };
@@ -486,6 +492,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         2 => (edits(), picks()).prop_map(|(edits, picks)| Deed::Restart(edits, picks)),
         3 => picks().prop_map(Deed::Down),
         1 => Just(Deed::Hurry),
+        3 => select(vec![0, 1, 5, 50, 3_000, 90_000]).prop_map(Deed::Die),
     ]
 }
 

@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use baudbot::id::{RunId, ServiceName};
-use baudbot::machine::{Ended, Event, Goal, Project, RunEvent, StateWord, View};
+use baudbot::machine::{
+    Ended, Event, Found, Goal, LAST_CHANCE, Project, RunEvent, StateWord, View,
+};
 use baudbot::manifest::model::{Exit, HealthAction, Manifest, Policy, Service};
 use baudbot::plan::{Action, Plan};
 use baudbot::time::Moment;
@@ -79,6 +81,10 @@ struct Run {
     is_given_up: bool,
     /// The latest runs of what it follows, when it was spawned or began to follow.
     followed: BTreeMap<ServiceName, Option<RunId>>,
+    /// It was being stopped already when this supervisor came.
+    is_told_again: bool,
+    /// It was being stopped because it had not become ready in time.
+    was_timeout: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -228,6 +234,51 @@ impl Oracle {
                         run.is_old = true;
                     }
                 }
+            }
+        }
+    }
+
+    /// A new supervisor is about to go on from what it finds.
+    pub(crate) fn restored(&mut self, found: &BTreeMap<RunId, Found>, now: Moment) {
+        self.is_hurried = false;
+        let names: Vec<ServiceName> = self.books.keys().cloned().collect();
+        for name in names {
+            let book = self.books.get_mut(&name).expect("a known service");
+            let Some(run) = &mut book.run else { continue };
+            let found = found.get(&run.id);
+            if !run.is_untouched() {
+                if found.is_none() {
+                    self.ended(&name, now);
+                } else if run.killed.is_none() {
+                    // It is asked again.
+                    let first = run.first_signal.take();
+                    run.was_timeout |= first.is_some_and(|signalled| signalled.is_timeout);
+                    run.is_told_again = true;
+                }
+                continue;
+            }
+            let Some(found) = found else {
+                // It was never begun, which is nobody's failure.
+                book.run = None;
+                book.outcome = Outcome::Fresh;
+                continue;
+            };
+            if run.starts.is_none() {
+                run.starts = Some(now);
+                if run.service.ready.is_none() && !run.service.is_task() {
+                    run.ready = Some(now);
+                }
+            } else if let Some(timeout) = run.service.ready.as_ref().and_then(|r| r.timeout) {
+                let at_least = now + LAST_CHANCE - timeout;
+                run.starts = run.starts.map(|starts| starts.max(at_least));
+            }
+            if let Found::Ended(ended) = found {
+                let stable_after = book.declaration.restart.stable_after;
+                if run.ready.is_some_and(|at| now.since(at) >= stable_after) {
+                    book.failures = 0;
+                    book.ends = 0;
+                }
+                run.ended = Some(*ended);
             }
         }
     }

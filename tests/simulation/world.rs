@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use baudbot::graph::Graph;
 use baudbot::id::{RunId, ServiceName};
-use baudbot::machine::{Effect, Ended, Event, Goal, Project, RunEvent, StartFailure, StateWord};
+use baudbot::machine::{
+    Effect, Ended, Event, Found, Goal, Project, RunEvent, Saved, StartFailure, StateWord,
+};
 use baudbot::manifest::model::{Exit, Manifest};
 use baudbot::plan::{self, Action, Order, Plan, Selector};
 use baudbot::time::Moment;
@@ -196,6 +198,53 @@ impl World {
     pub(crate) fn hurry(&mut self) -> Verdict {
         self.oracle.hurried();
         self.call("hurry", Project::hurry)
+    }
+
+    /// The supervisor dies, and after `away` there is another. What it was told is lost, what it had
+    /// written down is not; the processes live on meanwhile, and nobody hears of it.
+    pub(crate) fn die(&mut self, away: Duration) -> Verdict {
+        self.trace.push("        ----  the supervisor dies".into());
+        let names = self.project.services();
+        let saved = names.into_iter().filter_map(|name| {
+            let saved = self.project.saved(&name)?;
+            Some((name, through_json(saved)))
+        });
+        let saved: BTreeMap<_, _> = saved.collect();
+        for fake in self.fakes.values_mut() {
+            fake.lose_gate();
+        }
+        self.queue
+            .retain(|_, happening| matches!(happening, Happening::Due(..)));
+        let end = self.now + away;
+        while let Some(entry) = self.queue.first_entry() {
+            if entry.key().0 > end {
+                break;
+            }
+            let ((at, _), happening) = self.queue.pop_first().ok_or("an empty queue")?;
+            self.now = self.now.max(at);
+            if let Happening::Due(run, due) = happening {
+                let fake = self.fakes.get_mut(&run).ok_or("a run without a fake")?;
+                let mut aftermath = fake.happen(due);
+                aftermath.told.clear();
+                self.enqueue(run, aftermath)?;
+            }
+        }
+        self.now = end;
+        let found: BTreeMap<RunId, Found> = self
+            .fakes
+            .values()
+            .filter_map(|fake| Some((fake.run, fake.found(self.dice.roll(3) == 0)?)))
+            .collect();
+        self.oracle.restored(&found, self.now);
+        let manifest = self.manifest.clone();
+        let seed = self.dice.roll(1 << 40);
+        let next_run = RunId(self.fakes.keys().next_back().map_or(1, |run| run.0 + 1));
+        self.call("a new supervisor", |project, now| {
+            let (restored, effects) =
+                Project::restore(seed, next_run, Some(&manifest), saved, &found, now);
+            *project = restored;
+            effects
+        })
     }
 
     /// Lets `span` pass.
@@ -464,6 +513,11 @@ impl World {
                     let aftermath = fake.kill();
                     self.enqueue(*run, aftermath)?;
                 }
+                Effect::Adopt { run, .. } => {
+                    let fake = self.fakes.get_mut(run).ok_or("a run without a fake")?;
+                    let aftermath = fake.adopt();
+                    self.enqueue(*run, aftermath)?;
+                }
                 Effect::Redeclare { .. } | Effect::Announce(_) | Effect::Note(_) => {}
             }
         }
@@ -496,11 +550,21 @@ impl World {
     }
 }
 
+/// What was saved, as it comes out of the file again.
+fn through_json(saved: Saved) -> Saved {
+    let life = serde_json::to_string(&saved.life).expect("JSON");
+    Saved {
+        life: serde_json::from_str(&life).expect("the same JSON"),
+        ..saved
+    }
+}
+
 fn short(effect: &Effect) -> String {
     match effect {
         Effect::Spawn { run, service } => format!("Spawn {} as {run}", service.name),
         Effect::Terminate { service, run } => format!("Terminate {service}, run {run}"),
         Effect::Kill { service, run } => format!("Kill {service}, run {run}"),
+        Effect::Adopt { run, service, .. } => format!("Adopt {}, run {run}", service.name),
         Effect::Redeclare { run, service } => format!("Redeclare {}, run {run}", service.name),
         Effect::Announce(service) => format!("Announce {service}"),
         Effect::Note(note) => format!(

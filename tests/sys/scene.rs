@@ -237,6 +237,7 @@ pub(crate) fn launch_in(dir: &Path, mark: Mark, argv: &[&str]) -> Launch {
             open_files_limit: None,
             limits: Vec::new(),
             user: None,
+            passage: None,
         },
         stdout: dir.join("out"),
         stderr: dir.join("out"),

@@ -25,6 +25,14 @@ impl Oracle {
                 Effect::Kill { service, run } => {
                     self.saw_signal(service, *run, true, now)?;
                 }
+                Effect::Adopt { run, service, .. } => {
+                    let book = self.book(&service.name)?;
+                    ensure!(
+                        book.run.as_ref().is_some_and(|r| r.id == *run),
+                        "`{}`: run {run} was taken over and is not the present one",
+                        service.name
+                    );
+                }
                 Effect::Redeclare { run, service } => {
                     let book = self.book(&service.name)?;
                     ensure!(
@@ -135,6 +143,8 @@ impl Oracle {
             failed_checks: 0,
             is_given_up: false,
             followed,
+            is_told_again: false,
+            was_timeout: false,
         });
         book.latest = Some(id);
         Ok(())
@@ -173,7 +183,7 @@ impl Oracle {
             "`{name}`: run {id} was given a grace in a hurry"
         );
         let is_timeout = run.must_be_ready_by().is_some_and(|by| by <= now);
-        if run.ended.is_none() && !is_hurried && is_going {
+        if run.ended.is_none() && !is_hurried && is_going && !run.is_told_again {
             ensure!(
                 holders.is_empty(),
                 "P2: `{name}` was signalled, though {holders:?} need it and live"
@@ -186,7 +196,7 @@ impl Oracle {
         run.first_signal = Some(Signalled {
             at: now,
             grace: run.service.stop.timeout,
-            is_timeout: is_timeout && run.ended.is_none() && !is_going,
+            is_timeout: run.was_timeout || is_timeout && run.ended.is_none() && !is_going,
         });
         if is_kill {
             run.killed = Some(now);
