@@ -323,7 +323,7 @@ impl Supervisor {
             self.write_gone(ledger, id);
             let whose = match name {
                 Some(name) => format!("run {id} of `{name}`"),
-                None => format!("run {id}, of which nothing is written down"),
+                None => "an earlier life of this project, which nothing on disk tells of".into(),
             };
             match ended {
                 Err(error) => texts.push(format!("of {whose}: {error}")),
