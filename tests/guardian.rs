@@ -149,7 +149,7 @@ fn without_its_guardian_a_supervisor_goes_on_and_says_so() {
 #[test]
 fn whoever_finds_both_killed_is_told_what_runs_and_how_to_bring_supervision_back() {
     let scene = Scene::new(&format!(
-        "services: {{a: {{command: {STEADY}}}, b: {{command: {STEADY}}}, never: {{command: {STEADY}, when: {{env: [NO_SUCH]}}}}}}"
+        "services: {{a: {{command: {STEADY}}}, b: {{command: {STEADY}}}, never: {{command: {STEADY}, when: {{env: [NO_SUCH]}}}}, once: {{type: task, command: \":\"}}}}"
     ));
     scene.run(["up"]).success();
     let (a, b) = (scene.pid("a"), scene.pid("b"));
@@ -164,8 +164,13 @@ fn whoever_finds_both_killed_is_told_what_runs_and_how_to_bring_supervision_back
     assert!(status["supervisor"].is_null());
     assert_eq!(status["services"]["a"]["pid"], a);
     assert_eq!(status["services"]["a"]["state"], "ready");
+    assert_eq!(status["services"]["once"]["state"], "completed");
     assert!(is_alive(a) && is_alive(b));
     scene.run(["up"]).success();
+    assert_eq!((scene.pid("a"), scene.pid("b")), (a, b));
+    let events = scene.run(["events"]).success().stdout;
+    let told = "took over: running, taken over from a supervisor that died: a, b";
+    assert!(events.contains(told), "{events}");
     scene.run(["status"]).success();
     scene.end();
 }

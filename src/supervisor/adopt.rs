@@ -53,6 +53,7 @@ use super::output::Drainer;
 use super::runs::{LiveRun, identity, recorded};
 use super::sessions::Sessions;
 use super::starting::ended;
+use crate::event::Did;
 use crate::id::{RunId, ServiceName};
 use crate::log_format::read_record;
 use crate::machine::{self, AdoptedStage, Ended, Found, Goal, RunEvent, Saved};
@@ -131,9 +132,13 @@ impl Supervisor {
         let found = self.find_runs(ledger, &saved, &marked).await;
         self.end_cut_short(ledger, &saved, &found).await;
         let strays = self.end_strays(ledger, &found, &marked).await;
-        for text in tell(&saved, &found).into_iter().chain(strays.clone()) {
+        let taken_over = tell(&saved, &found);
+        for text in taken_over.iter().chain(&strays) {
             eprintln!("{text}");
-            note(&text);
+            note(text);
+        }
+        if !taken_over.is_empty() {
+            self.note_supervision(Did::Adopted, Some(taken_over.join("; ")));
         }
         self.recovered.extend(strays);
         let (machine, effects) = machine::Project::restore(

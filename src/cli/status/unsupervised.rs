@@ -30,11 +30,18 @@ pub(super) fn with_what_runs(mut status: Status, project: &Project) -> Status {
     let Ok(ledger) = project.read_ledger() else {
         return status;
     };
-    let mut states = None;
-    for run in ledger.open.values() {
-        if living(&run.leader).is_none() {
-            continue;
+    let alive = ledger.open.values();
+    let alive: Vec<_> = alive.filter(|run| living(&run.leader).is_some()).collect();
+    if alive.is_empty() {
+        return status;
+    }
+    let states = event_log::last_states(&project.events_file());
+    for (name, service) in &mut status.services {
+        if let Some(state) = states.get(name).filter(|state| state.is_down()) {
+            service.state = *state;
         }
+    }
+    for run in alive {
         let service = status.services.entry(run.service.clone());
         let declared = ledger.manifest.as_ref();
         let declared = declared.and_then(|manifest| manifest.services.get(&run.service));
@@ -45,7 +52,6 @@ pub(super) fn with_what_runs(mut status: Status, project: &Project) -> Status {
             }
             (indexmap::map::Entry::Vacant(_), None) => continue,
         };
-        let states = states.get_or_insert_with(|| event_log::last_states(&project.events_file()));
         service.goal = Goal::Up;
         service.pid = Some(run.leader.pid);
         service.run = Some(run.run);
