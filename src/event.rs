@@ -58,6 +58,9 @@ pub struct Change {
     pub exit: Option<Ended>,
     /// The order behind it, when one is.
     pub asked: Option<Asked>,
+    /// What is known beside it, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// What brings a change about.

@@ -102,6 +102,8 @@ pub struct End {
     pub exit: Option<Ended>,
     /// Why we ended it; `null` when it ended by itself.
     pub ended_by_us: Option<String>,
+    /// What is known beside that, as in that the kernel had no memory left.
+    pub note: Option<String>,
 }
 
 /// Something to type.
@@ -286,6 +288,7 @@ fn ends(changes: &[(Timestamp, &Change)]) -> Vec<End> {
             run: change.run,
             exit: leader.map(|(_, exit)| exit),
             ended_by_us: of_run().find_map(|(_, other)| ordered_end(other)),
+            note: of_run().find_map(|(_, other)| other.note.clone()),
         });
         if ends.len() == MOST_ENDS {
             break;

@@ -110,6 +110,7 @@ mod tests {
             reason: Some("stop signal sent".into()),
             exit: None,
             asked: Some(asked.clone()),
+            note: None,
         };
         let supervision = Supervision {
             did: Did::Crashed,

@@ -69,12 +69,20 @@ pub fn plan(plan: &Plan, look: &Look) -> String {
     text
 }
 
-/// Only what changes; empty when nothing does.
+/// Only what changes; empty when nothing does. What would scroll away on a terminal is only summed
+/// up: `plan` shows it.
 pub fn changes(plan: &Plan, look: &Look) -> String {
     if !changes_anything(plan) {
         return String::new();
     }
     let mut text = waves(plan, look, |action| action != Action::Keep);
+    let lines = text.lines().count();
+    if look
+        .height
+        .is_some_and(|height| lines > usize::from(height))
+    {
+        text.clear();
+    }
     text += &summary(plan);
     text.push('\n');
     text
@@ -164,6 +172,16 @@ mod tests {
           start    worker  new
         1 to stop, 1 to restart, 1 to start, 1 to keep
         ");
+    }
+
+    #[test]
+    fn what_would_scroll_away_is_summed_up() {
+        let low = Look {
+            height: Some(4),
+            ..Look::PLAIN
+        };
+        let text = "1 to stop, 1 to restart, 1 to start, 1 to keep\n";
+        assert_eq!(changes(&example(), &low), text);
     }
 
     #[test]

@@ -269,10 +269,12 @@ fn ended(end: &End, screen: &Screen<'_>) -> String {
         (None, true) => "; that signal did not come from baudbot".into(),
         (None, false) => String::new(),
     };
+    let note = end.note.as_ref();
+    let note = note.map_or_else(String::new, |note| format!("; {note}"));
     let run = end
         .run
         .map_or_else(String::new, |run| format!(", run {run}"));
-    format!("{}{run}: {how}{by}", time(end.at, screen))
+    format!("{}{run}: {how}{by}{note}", time(end.at, screen))
 }
 
 /// `2026-11-25 09:12:03 (3m ago)`.

@@ -9,7 +9,8 @@ use super::Supervisor;
 use crate::control::protocol::OrderRequest;
 use crate::event::{Asked, By, Cause, Change, Did, Event, Supervision, What};
 use crate::id::ServiceName;
-use crate::machine::{Occasion, Transition};
+use crate::machine::{Ended, Occasion, Transition};
+use crate::manifest::model::{Exit, Signal};
 use crate::plan::{Action, Order, Plan};
 
 /// The order that was taken last, for the transitions that it brings about.
@@ -60,6 +61,10 @@ impl Supervisor {
                 _ => None,
             },
             asked: None,
+            note: match occasion {
+                Occasion::Exited(ended) => self.note_on_end(ended),
+                _ => None,
+            },
         };
         if let (Occasion::Order, Some(ordered)) = (occasion, &self.ordered) {
             change.asked = Some(ordered.asked.clone());
@@ -73,6 +78,16 @@ impl Supervisor {
             }
         }
         self.note(What::Service(change));
+    }
+
+    /// What is known of the end of a leader beside how it ended.
+    fn note_on_end(&mut self, ended: Ended) -> Option<String> {
+        // Looked at with every end, so that what it tells is not older than the end before.
+        let has_struck = self.oom.has_struck();
+        let is_killed = ended == Ended::Exit(Exit::Signal(Signal(9)));
+        (is_killed && has_struck).then(|| {
+            "the kernel ended some process for want of memory since it was last looked at, perhaps this one".into()
+        })
     }
 
     /// Something about this supervisor.

@@ -61,6 +61,7 @@ use crate::sys::fifo::hold_all;
 use crate::sys::guardian;
 use crate::sys::identity::Identity;
 use crate::sys::mark::{Mark, Nesting, ProjectId};
+use crate::sys::oom::OomWatch;
 use clock::Clock;
 use input::{Input, Outbox};
 use output::Output;
@@ -158,6 +159,7 @@ struct Supervisor {
     /// Sentences about what was found at the start, for the proof.
     recovered: Vec<String>,
     events: EventLog,
+    oom: OomWatch,
     ordered: Option<history::Ordered>,
 }
 
@@ -241,6 +243,7 @@ impl Supervisor {
         };
         let mut supervisor = Self {
             events: EventLog::new(project.events_file()),
+            oom: OomWatch::begin(),
             ordered: None,
             machine: machine::Project::new(seed(), found.next_run),
             layers: crate::sys::layers::probe(),

@@ -23,6 +23,7 @@ pub mod layers;
 pub mod limits;
 pub mod mark;
 pub mod notify;
+pub mod oom;
 pub mod over;
 pub mod pane;
 pub mod ports;
