@@ -512,6 +512,43 @@ services:
     assert_eq!(scene.processes(), []);
 }
 
+/// Whoever keeps a stop waiting is named: in a pipe once, in `status`, and live on a terminal.
+#[test]
+fn a_stop_that_takes_its_time_names_whom_it_waits_for() {
+    let scene = Scene::new(
+        r#"
+version: 1
+project: stubborn
+services:
+  mule:
+    command: [sh, -c, 'trap "" TERM; echo deaf; while :; do sleep 1000; done']
+    ready: { log: deaf }
+    stop: { timeout: 1h }
+"#,
+    );
+    scene.run(&["up"]).exits(0);
+    let mule = pid(&scene, "mule");
+    let mut down = Going::start(scene.command(&["down"]));
+    let named = format!("waits for {mule} (sh -c trap");
+    down.await_note(&named);
+    assert!(
+        down.seen.contains(", which gets KILL after 1h"),
+        "{}",
+        down.seen
+    );
+    let awaited = status(&scene)["services"]["mule"]["awaits"].clone();
+    assert!(awaited.as_str().unwrap().starts_with(&mule.to_string()));
+    scene.run(&["status"]).says(&named);
+    let terminal = Terminal::open(&scene, "baudbot down");
+    terminal.await_text(&named);
+    scene.run(&["down", "--now"]).exits(0);
+    let (code, seen) = down.end();
+    assert_eq!((code, seen.matches(&named).count()), (0, 1), "{seen}");
+    terminal.await_text("exit=0");
+    drop(terminal);
+    assert_eq!(scene.processes(), []);
+}
+
 #[test]
 fn logs_are_merged_filtered_and_followed() {
     let scene = Scene::new(SHOP);

@@ -81,7 +81,8 @@ pub struct ServiceStatus {
     /// When something happens by itself: the next start, the end of the wait for readiness, KILL.
     #[schemars(schema_with = "moment_or_null")]
     pub deadline: Option<Timestamp>,
-    /// While it is starting: what has to come true, as in `tcp 127.0.0.1:5432` or `its end`.
+    /// While it is starting: what has to come true, as in `tcp 127.0.0.1:5432` or `its end`. While it
+    /// is being stopped, and that takes a while: who is still there, as in `4711 (node bridge.mjs)`.
     #[serde(default)]
     pub awaits: Option<String>,
     /// Whom it waits for.

@@ -34,6 +34,7 @@ pub struct Progress<W> {
 struct Seen {
     state: StateWord,
     reason: Option<String>,
+    awaits: Option<String>,
     /// When it was first seen on its way to where it rests.
     since: Instant,
     is_resting: bool,
@@ -61,6 +62,7 @@ impl<W: Write> Progress<W> {
         let seen = Seen {
             state: service.state,
             reason: service.reason.clone(),
+            awaits: service.awaits.clone(),
             since: Instant::now(),
             is_resting: true,
         };
@@ -71,7 +73,13 @@ impl<W: Write> Progress<W> {
     pub fn update(&mut self, name: &ServiceName, service: &ServiceStatus, is_resting: bool) {
         let before = self.seen.get(name);
         let is_same_state = before.is_some_and(|seen| seen.state == service.state);
-        let is_same = is_same_state && before.is_some_and(|seen| seen.reason == service.reason);
+        let has_same_reason = before.is_some_and(|seen| seen.reason == service.reason);
+        let has_same_awaits = before.is_some_and(|seen| seen.awaits == service.awaits);
+        let is_same = is_same_state && has_same_reason && has_same_awaits;
+        // Who keeps a stop waiting is told once in a pipe, be it one after the other.
+        let is_first_told = before.is_none_or(|seen| seen.awaits.is_none())
+            && service.state == StateWord::Stopping
+            && service.awaits.is_some();
         let was_resting = before.is_some_and(|seen| seen.is_resting);
         if is_same && was_resting == is_resting {
             return;
@@ -83,6 +91,7 @@ impl<W: Write> Progress<W> {
         let seen = Seen {
             state: service.state,
             reason: service.reason.clone(),
+            awaits: service.awaits.clone(),
             since,
             is_resting,
         };
@@ -101,8 +110,9 @@ impl<W: Write> Progress<W> {
         }
         // What outlives its stop is news although the state is the same. That the rest of a run is
         // ended after its leader ended by itself is none: what it came to is told in a moment.
-        let is_news = !is_same_state || service.state == StateWord::Stopping;
-        if is_news && !is_clearing_up(service) {
+        let is_only_awaits = has_same_reason && was_resting == is_resting;
+        let is_news = !is_same_state || service.state == StateWord::Stopping && !is_only_awaits;
+        if is_news && !is_clearing_up(service) || is_first_told {
             let line = plain_line(name, service, is_resting.then_some(elapsed));
             self.print(&line);
         }

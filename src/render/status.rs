@@ -34,10 +34,22 @@ pub fn state(service: &ServiceStatus, look: &Look) -> String {
     }
 }
 
-/// The same, with what is waited for while it is starting.
+/// The same, with what is waited for while it is starting or being stopped.
 pub fn state_on_its_way(service: &ServiceStatus, look: &Look) -> String {
     match &service.awaits {
         None => state(service, look),
+        Some(awaited) if service.state == StateWord::Stopping => {
+            let stage = state(service, look);
+            let limit = match (service.since, service.deadline) {
+                (Some(since), Some(deadline)) => {
+                    let limit = deadline.duration_since(since);
+                    let limit = Duration::try_from(limit).unwrap_or_default();
+                    format!(", which gets KILL after {}", human::span(limit))
+                }
+                _ => String::new(),
+            };
+            format!("{stage}; waits for {awaited}{limit}")
+        }
         Some(awaited) => {
             let word = look.paint(state_style(service.state), service.state.word());
             let found = service.reason.as_ref();
@@ -45,6 +57,15 @@ pub fn state_on_its_way(service: &ServiceStatus, look: &Look) -> String {
             format!("{word}: waits for {awaited}{found}")
         }
     }
+}
+
+/// Why it is in its state; of one that is being stopped also whom that waits for.
+fn reason_in_one_line(service: &ServiceStatus) -> String {
+    let awaited = service.awaits.as_ref();
+    let awaited = awaited.filter(|_| service.state == StateWord::Stopping);
+    let awaited = awaited.map(|awaited| format!("waits for {awaited}"));
+    let said = [service.reason.clone(), awaited].into_iter().flatten();
+    said.collect::<Vec<_>>().join("; ")
 }
 
 /// Whether a service is what it should be: up and well, or down because that is wanted.
@@ -307,7 +328,7 @@ fn row(name: &ServiceName, service: &ServiceStatus, now: Timestamp) -> Vec<Cell>
         },
         or_dash(joined(service.groups.iter())),
         or_dash(service.session.clone().or(joined(service.ports.iter()))),
-        service.reason.as_deref().unwrap_or_default().into(),
+        reason_in_one_line(service).into(),
     ]
 }
 

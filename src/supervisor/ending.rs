@@ -43,6 +43,10 @@ pub(super) const LIMITS: Limits = Limits {
     kill: Duration::from_secs(5),
 };
 
+/// A stop that takes longer than this tells whom it waits for, and again as often where that has
+/// changed.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
+
 /// How many looks in a row must find nobody before a set counts as empty: one look may miss a
 /// process that forks and exits while it is being taken.
 const QUIET_LOOKS: u32 = 2;
@@ -53,6 +57,8 @@ pub(super) struct Ending {
     pub(super) roots: Roots,
     pub(super) sessions: Option<Arc<Sessions>>,
     known: Known,
+    /// Of which run it is told, and where, who is waited for.
+    told: Option<(RunId, Outbox)>,
 }
 
 /// Who was seen to be a member since the stop began. Where nothing is marked, a child is one for as
@@ -132,6 +138,7 @@ impl Supervisor {
             return;
         };
         run.is_cancelled = true;
+        run.remaining = None;
         self.end_probing(id);
         let Some(run) = self.runs.get(&id) else {
             return;
@@ -169,6 +176,7 @@ impl Supervisor {
         let sessions = run.and_then(|run| run.sessions.clone());
         Ending {
             known: run.map(|run| run.known.clone()).unwrap_or_default(),
+            told: Some((id, self.outbox.clone())),
             ..Ending::new(self.roots(id), sessions)
         }
     }
@@ -192,6 +200,7 @@ impl Ending {
             roots,
             sessions,
             known: Known::default(),
+            told: None,
         }
     }
 
@@ -245,7 +254,22 @@ impl Ending {
                     ask_one(one, signal);
                 }
             }
-            join_all(now.into_iter().map(|one| until_handle_over(one.handle))).await;
+            self.until_over(now).await;
+        }
+    }
+
+    /// Waits until all of these are over; tells who is not, once that takes a while.
+    async fn until_over(&self, present: Vec<Present>) {
+        let who: Vec<Identity> = present
+            .iter()
+            .map(|one| one.member.identity.clone())
+            .collect();
+        let handles = present.into_iter().map(|one| until_handle_over(one.handle));
+        let mut over = std::pin::pin!(join_all(handles));
+        while tokio::time::timeout(TOLD_EVERY, &mut over).await.is_err() {
+            if let (Some((run, outbox)), Some(text)) = (&self.told, remaining(&who)) {
+                outbox.put(Input::Remaining(*run, text));
+            }
         }
     }
 
@@ -326,6 +350,31 @@ fn is_first_asked(why: &Why) -> bool {
     match why {
         Why::Leader | Why::Group(_) => true,
         Why::Marked(_) | Why::Session(_) | Why::Nested(_) | Why::Child(_) | Why::Orphan(_) => false,
+    }
+}
+
+/// Who of these is still there, for people: `4711 (node bridge.mjs) and 2 more`. Whoever may see the
+/// state of a project may see the command lines of its processes anyway.
+fn remaining(who: &[Identity]) -> Option<String> {
+    let alive = who.iter().filter(|one| one.is_alive());
+    let alive: Vec<i32> = alive.map(|one| one.pid).collect();
+    let first = alive.first()?;
+    let mut text = format!("{first} ({})", shortened(&sweep::command_of(*first)));
+    if alive.len() > 1 {
+        text += &format!(" and {} more", alive.len() - 1);
+    }
+    Some(text)
+}
+
+/// The longest command line that is shown of one that is waited for, in characters.
+const LONGEST_SHOWN: usize = 60;
+
+fn shortened(command: &str) -> String {
+    let mut characters = command.chars();
+    let start: String = characters.by_ref().take(LONGEST_SHOWN).collect();
+    match characters.next() {
+        Some(_) => format!("{start}…"),
+        None => start,
     }
 }
 

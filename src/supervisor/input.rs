@@ -62,6 +62,8 @@ pub(super) enum Input {
         /// They.
         survivors: Vec<Survivor>,
     },
+    /// Who is still there of a run that is being stopped, for people.
+    Remaining(RunId, String),
     /// The project's own tmux server runs, as this process.
     TmuxServer(crate::record::RecordedProcess),
     /// The guardian, which was this process, has ended.
@@ -109,6 +111,10 @@ impl Supervisor {
             }
             Input::BeforeStart(ended) => {
                 self.before_start_ended(ended);
+                Vec::new()
+            }
+            Input::Remaining(run, text) => {
+                self.note_remaining(run, text);
                 Vec::new()
             }
             Input::Note { run, text } => {

@@ -75,10 +75,14 @@ impl Supervisor {
             pid: view.run.and_then(|run| self.leader_pid(run)),
             since: Some(self.clock.timestamp(view.since)),
             deadline: view.deadline.map(|deadline| self.clock.timestamp(deadline)),
-            awaits: (view.state == StateWord::Starting)
-                .then(|| awaited(service))
-                .flatten()
-                .map(|awaited| self.without_secrets(view.run, awaited)),
+            awaits: match view.state {
+                StateWord::Starting => awaited(service),
+                StateWord::Stopping => view
+                    .run
+                    .and_then(|run| self.runs.get(&run)?.remaining.clone()),
+                _ => None,
+            }
+            .map(|awaited| self.without_secrets(view.run, awaited)),
             waits_for: view.waits_for,
             is_stuck: view.is_stuck,
             restarts: view.restarts,

@@ -52,6 +52,8 @@ pub(super) struct LiveRun {
     pub(super) gone: watch::Sender<()>,
     /// Something that people should know of it.
     pub(super) note: Option<String>,
+    /// Whom its stop waits for.
+    pub(super) remaining: Option<String>,
     /// The command that runs beside it once it is ready.
     pub(super) after_ready: Option<AbortOnDropHandle<()>>,
     /// Starts it, then waits for its leader's end.
@@ -93,6 +95,7 @@ impl LiveRun {
             has_begun_after_stop: Arc::default(),
             gone: watch::Sender::new(()),
             note: None,
+            remaining: None,
             after_ready: None,
             watcher: None,
             notified: None,
@@ -247,6 +250,19 @@ impl Supervisor {
         }
         self.begin_checking(id);
         self.watch_ports(id);
+    }
+
+    /// These are still there, although the run is being stopped.
+    pub(super) fn note_remaining(&mut self, id: RunId, text: String) {
+        let Some(run) = self.runs.get_mut(&id) else {
+            return;
+        };
+        if run.remaining.as_ref() == Some(&text) {
+            return;
+        }
+        run.remaining = Some(text);
+        let service = run.service.name.clone();
+        self.announce(service);
     }
 
     /// The leader ended: whether it is ready is no question any more.

@@ -71,6 +71,9 @@ fn endless(piece: &'static [u8], pause: Duration) -> u16 {
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             std::thread::spawn(move || {
+                // An answer to what was not asked yet is none.
+                let mut request = [0; 1024];
+                let _ = stream.read(&mut request);
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
                 while stream.write_all(piece).is_ok() {
                     std::thread::sleep(pause);
