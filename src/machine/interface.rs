@@ -317,6 +317,8 @@ pub struct View {
     pub failed_checks: u32,
     /// What it exports, as far as it is known: of a run that is not ready, what the last one did.
     pub exports: BTreeMap<String, String>,
+    /// Whether it was asked to stop and KILL has not been sent yet.
+    pub is_in_grace: bool,
     /// Whether all that can be done to stop it has been done and something is left. It may rest so
     /// for ever; a later end is still noticed, and an order tries KILL again.
     pub is_stuck: bool,

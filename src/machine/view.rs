@@ -53,6 +53,13 @@ impl Project {
                 State::Ready { checks, .. } => checks.failed,
                 _ => 0,
             },
+            is_in_grace: matches!(
+                node.state,
+                State::Stopping {
+                    stage: Stage::Grace { .. },
+                    ..
+                }
+            ),
             is_stuck: node.is_stuck(),
             survivors,
             service: match node.run() {

@@ -138,7 +138,6 @@ impl Supervisor {
             return;
         };
         run.is_cancelled = true;
-        run.remaining = None;
         self.end_probing(id);
         let Some(run) = self.runs.get(&id) else {
             return;

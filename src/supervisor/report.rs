@@ -77,7 +77,7 @@ impl Supervisor {
             deadline: view.deadline.map(|deadline| self.clock.timestamp(deadline)),
             awaits: match view.state {
                 StateWord::Starting => awaited(service),
-                StateWord::Stopping => view
+                StateWord::Stopping if view.is_in_grace => view
                     .run
                     .and_then(|run| self.runs.get(&run)?.remaining.clone()),
                 _ => None,
