@@ -1,6 +1,7 @@
 //! The checks: each a pure function from what was seen to what it means and how to mend it.
 
 use super::facts::{Directory, DirectoryState, Facts, HeldPort, Leftover, ManifestFact, OwnedPort};
+use super::manager::{delegation, log_out, unit};
 use super::{Finding, Verdict};
 use crate::layers::Layer;
 
@@ -16,6 +17,9 @@ pub(super) const ALL: &[Check] = &[
     ports,
     unwatched,
     leftovers,
+    log_out,
+    unit,
+    delegation,
 ];
 
 /// The layers of containment.
@@ -280,14 +284,14 @@ fn listed(processes: &[Leftover]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::declare::name;
     use crate::doctor::{TmuxFact, Trouble, examine};
     use crate::layers::{Holding, Layers};
     use crate::port::{Host, Port, Protocol};
 
-    fn healthy() -> Facts {
+    pub(crate) fn healthy() -> Facts {
         Facts {
             kernel: "6.8".into(),
             layers: Layers {
@@ -298,6 +302,7 @@ mod tests {
                 exit_status: Holding::missing("the kernel does not tell"),
                 cgroup: Holding::Unused,
             },
+            manager: Some(crate::doctor::manager::tests::lingering()),
             tmux: TmuxFact {
                 is_needed: true,
                 version: Ok("tmux 3.4".into()),

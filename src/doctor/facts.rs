@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::manager::ManagerFact;
 use crate::id::ServiceName;
 use crate::layers::Layers;
 use crate::port::Port;
@@ -13,6 +14,8 @@ pub struct Facts {
     pub kernel: String,
     /// Which layers of containment hold.
     pub layers: Layers,
+    /// The service manager, where there is one.
+    pub manager: Option<ManagerFact>,
     /// tmux.
     pub tmux: TmuxFact,
     /// The project's directories; empty where it is not known which project this is.

@@ -1,5 +1,7 @@
 //! Looks at the host and at a project, and changes nothing.
 
+mod manager;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -45,6 +47,7 @@ pub async fn gather(subject: &Subject) -> Facts {
     Facts {
         kernel: kernel(),
         layers: crate::sys::layers::probe(),
+        manager: manager::manager(subject.project.as_ref(), found.supervisor),
         tmux: tmux(manifest),
         directories: subject.project.iter().flat_map(directories).collect(),
         manifest: subject.manifest_fact.clone(),
@@ -131,6 +134,10 @@ fn state_of(path: &Path) -> DirectoryState {
         Ok(()) if found.mode() & 0o077 != 0 => DirectoryState::Open(found.mode() & 0o777),
         Ok(()) => DirectoryState::Private,
     }
+}
+
+fn may_write_file(file: &Path) -> bool {
+    access(file, AccessFlags::W_OK).is_ok()
 }
 
 fn may_write(directory: &Path) -> Result<(), String> {

@@ -7,8 +7,11 @@
 mod checks;
 mod facts;
 pub mod gather;
+mod manager;
 
 use serde::Serialize;
+
+pub use manager::{ManagerFact, UnitFact};
 
 pub use facts::{
     Directory, DirectoryState, Facts, HeldPort, Leftover, ManifestFact, OwnedPort, TmuxFact,
