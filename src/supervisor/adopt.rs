@@ -450,20 +450,20 @@ impl Supervisor {
 }
 
 /// An adopted run whose leader lives.
-struct Adopted {
-    service: ServiceName,
-    run: RunId,
-    leader: Identity,
-    is_child: bool,
-    pane: Option<(Arc<Sessions>, String)>,
-    orphans: PathBuf,
-    drainer: Option<Drainer>,
-    outbox: Outbox,
+pub(super) struct Adopted {
+    pub(super) service: ServiceName,
+    pub(super) run: RunId,
+    pub(super) leader: Identity,
+    pub(super) is_child: bool,
+    pub(super) pane: Option<(Arc<Sessions>, String)>,
+    pub(super) orphans: PathBuf,
+    pub(super) drainer: Option<Drainer>,
+    pub(super) outbox: Outbox,
 }
 
 impl Adopted {
     /// Waits for the leader's end and tells how it ended.
-    async fn until_over(self, handle: PidFd) {
+    pub(super) async fn until_over(self, handle: PidFd) {
         let how = match &self.pane {
             Some((sessions, pane)) => {
                 sessions

@@ -7,16 +7,17 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Supervisor;
+use super::adopt::Adopted;
 use super::input::Input;
 use super::runs::LiveRun;
 use super::starting::failure;
 use crate::id::RunId;
 use crate::machine::{Effect, RunEvent, StartFailure};
-use crate::manifest::model::{Probe, Service};
+use crate::manifest::model::{Kind, Probe, Service};
 use crate::sys::census::Roots;
 use crate::sys::mark::read_mark;
 use crate::sys::notify::{Message, News, NotifySocket};
-use crate::sys::sweep;
+use crate::sys::sweep::{self, Present};
 
 /// The ends of what a run tells of itself.
 #[derive(Debug)]
@@ -102,7 +103,7 @@ impl Supervisor {
     pub(super) fn take_notice_by(&mut self, id: RunId, sender: i32, news: News) -> Vec<Effect> {
         let roots: Roots = self.roots(id);
         let members = sweep::present(&roots).unwrap_or_default();
-        let is_member = |one: &sweep::Present| one.member.identity.pid == sender;
+        let is_member = |one: &Present| one.member.identity.pid == sender;
         if members.iter().any(is_member) {
             return self.take_notice(id, news);
         }
@@ -129,10 +130,18 @@ impl Supervisor {
         {
             let _ = alive.send(!news.is_failing);
         }
+        let named = news.main_pid;
         let status = match (news.status, news.is_stopping) {
             (Some(status), _) => Some(status),
             (None, true) => Some("stops by itself".into()),
             (None, false) => None,
+        };
+        if let Some(pid) = named {
+            run.named = Some(pid);
+            self.follow_named(id);
+        }
+        let Some(notified) = self.runs.get_mut(&id).and_then(|run| run.notified.as_mut()) else {
+            return Vec::new();
         };
         let mut effects = Vec::new();
         if let Some(status) = status {
@@ -144,5 +153,59 @@ impl Supervisor {
             effects.extend(self.tell(service, id, RunEvent::Extended(extension)));
         }
         effects
+    }
+
+    /// The run lasts as long as the process that it named as its main one: it leads the run from now
+    /// on, if it is a member. The one that was started may end.
+    pub(super) fn follow_named(&mut self, id: RunId) {
+        let Some(run) = self.runs.get_mut(&id) else {
+            return;
+        };
+        let is_process = !matches!(run.service.kind, Kind::Tmux { .. });
+        if !run.is_past_gate || run.is_ending || run.is_cancelled {
+            return;
+        }
+        let Some(pid) = run.named.take() else { return };
+        if run.leader.as_ref().is_none_or(|leader| leader.pid == pid) {
+            return;
+        }
+        let service = run.service.name.clone();
+        let roots = self.roots(id);
+        let found = sweep::present(&roots).unwrap_or_default();
+        let found = found
+            .into_iter()
+            .find(|one| one.member.identity.pid == pid && is_process);
+        let Some(Present { member, handle }) = found else {
+            eprintln!("`{service}` named process {pid} as its main one, which is none of it");
+            return;
+        };
+        let leader = member.identity;
+        let Some(run) = self.runs.get(&id) else {
+            return;
+        };
+        let line = self.started_line(id, run, &leader, None);
+        if let Err(error) = self.write_ledger(line) {
+            eprintln!("`{service}` keeps its main process: {error}");
+            return;
+        }
+        let watch = Adopted {
+            service: service.clone(),
+            run: id,
+            leader: leader.clone(),
+            is_child: false,
+            pane: None,
+            orphans: self.project.orphans_file(),
+            drainer: self.drainer(&service),
+            outbox: self.outbox.clone(),
+        };
+        if let Some(run) = self.runs.get_mut(&id) {
+            let before = run.leader.replace(leader);
+            if std::mem::take(&mut run.is_child) {
+                run.former = before;
+            }
+            let watch = tokio::spawn(watch.until_over(handle));
+            run.watcher = Some(AbortOnDropHandle::new(watch));
+        }
+        self.announce(service);
     }
 }

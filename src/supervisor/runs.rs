@@ -28,6 +28,10 @@ pub(super) struct LiveRun {
     pub(super) service: Arc<Service>,
     /// Who leads it, once it exists.
     pub(super) leader: Option<Identity>,
+    /// Who led it before that process named another (`MAINPID=`), and is kept like a leader.
+    pub(super) former: Option<Identity>,
+    /// Whom it has named before it was known to have begun.
+    pub(super) named: Option<i32>,
     /// Whether the leader is our child, which we keep as a zombie until nothing is left of the run.
     pub(super) is_child: bool,
     /// What the run was given; its probes get the same.
@@ -83,6 +87,8 @@ impl LiveRun {
         Self {
             service,
             leader: None,
+            former: None,
+            named: None,
             is_child: false,
             environment: Arc::new(environment),
             user: None,
@@ -161,10 +167,10 @@ impl Supervisor {
     /// From what the members of a run are found.
     pub(super) fn roots(&self, id: RunId) -> Roots {
         let run = self.runs.get(&id);
-        let leader = run.and_then(|run| run.leader.clone());
+        let leaders = run.map(|run| run.leader.iter().chain(&run.former).cloned());
         Roots {
             owner: self.nesting.map(|_| Owner::Run(self.project_id, id)),
-            leaders: leader.into_iter().collect(),
+            leaders: leaders.into_iter().flatten().collect(),
             spared: self.spared(),
             ..Roots::default()
         }
@@ -230,6 +236,7 @@ impl Supervisor {
         }
         // It has appended this to the file by itself.
         self.ledger.take_passed(id);
+        self.follow_named(id);
         match self.runs.get(&id) {
             None => {}
             Some(run) if run.service.is_task() => {}
@@ -285,7 +292,12 @@ impl Supervisor {
             last.leader.clone_from(&run.leader);
             last.sessions.clone_from(&run.sessions);
         }
-        if let (true, Some(leader)) = (run.is_child, &run.leader)
+        let ours = match (&run.former, run.is_child) {
+            (Some(former), _) => Some(former),
+            (None, true) => run.leader.as_ref(),
+            (None, false) => None,
+        };
+        if let Some(leader) = ours
             && let Err(error) = process::reap(leader.pid)
         {
             eprintln!("cannot reap {}: {error}", leader.pid);

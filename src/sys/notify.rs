@@ -57,6 +57,8 @@ pub struct News {
     pub is_failing: bool,
     /// `STATUS=…`, for people.
     pub status: Option<String>,
+    /// `MAINPID=…`.
+    pub main_pid: Option<i32>,
     /// `EXTEND_TIMEOUT_USEC=…`.
     pub extension: Option<Duration>,
 }
@@ -75,6 +77,7 @@ impl News {
                     let is_fit = |c: &char| !c.is_control();
                     news.status = Some(status.chars().filter(is_fit).take(200).collect());
                 }
+                Some(("MAINPID", number)) => news.main_pid = number.parse().ok(),
                 Some(("EXTEND_TIMEOUT_USEC", number)) => {
                     news.extension = number.parse().ok().map(Duration::from_micros);
                     news.extension = news.extension.map(|span| span.min(LONGEST_EXTENSION));

@@ -18,7 +18,16 @@ said = 0
 while True:
     lines = open("say").read().split("\n")[:-1] if os.path.exists("say") else []
     for line in lines[said:]:
-        if line.startswith("child "):
+        if line == "fork":
+            if os.fork() == 0:
+                os.setsid()
+                tell("MAINPID=%d\nREADY=1" % os.getpid())
+                while not os.path.exists("end"):
+                    time.sleep(0.01)
+                os._exit(7)
+        elif line == "leave":
+            os._exit(0)
+        elif line.startswith("child "):
             if os.fork() == 0:
                 os.setsid()
                 tell(line[6:])
@@ -108,6 +117,42 @@ fn who_gives_no_sign_of_life_is_restarted_or_reported() {
     say(&scene, "WATCHDOG=trigger");
     wait_until("it is unhealthy", || state(&scene) == "unhealthy");
     scene.end();
+}
+
+/// A daemon that puts itself into the background: what was started may end, what it named may not.
+#[test]
+fn the_main_process_is_the_one_that_is_named() {
+    let scene = scene("ready: {notify: true, timeout: never}");
+    scene.run(["up", "--no-wait"]).success();
+    let started = wait_for_pid(&scene, None);
+    say(&scene, "MAINPID=1");
+    say(&scene, "fork");
+    let named = wait_for_pid(&scene, Some(started));
+    say(&scene, "leave");
+    wait_until("what was started has ended", || {
+        !crate::scene::is_alive(started)
+    });
+    assert_eq!(state(&scene), "ready");
+    // The next supervisor follows it too.
+    scene.kill_supervisor();
+    scene.run(["up"]).success();
+    assert_eq!((scene.pid("web"), state(&scene)), (named, "ready".into()));
+    append(&scene.path("end"), "");
+    wait_until("it failed", || state(&scene) == "failed");
+    let reason = scene.service("web")["reason"].to_string();
+    assert!(reason.contains("exited with 7"), "{reason}");
+    scene.end();
+}
+
+fn wait_for_pid(scene: &Scene, other_than: Option<i32>) -> i32 {
+    let pid = || {
+        let pid = scene.service("web")["pid"].as_i64()?;
+        i32::try_from(pid)
+            .ok()
+            .filter(|pid| Some(*pid) != other_than)
+    };
+    wait_until("its main process is known", || pid().is_some());
+    pid().expect("a pid")
 }
 
 #[test]
