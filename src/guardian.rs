@@ -18,15 +18,18 @@
 //!   at its own path now, or what the supervisor wrote into [`Project::hand_over_file`], and starts
 //!   the supervisor from that.
 //!
+//! A guardian that is killed is replaced by its supervisor, which becomes one in its place
+//! ([`take_its_place`]).
+//!
 //! In the foreground there is no guardian: the service manager does its work.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -109,6 +112,34 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Makes this very process, a supervisor whose guardian was killed, a guardian, which starts a
+/// supervisor in its turn: what this one started stays its children, and what it knows is in the
+/// ledger. Returns only when that fails.
+pub fn take_its_place(project: &Project) -> io::Error {
+    // A wish to stop that comes from here on waits for the guardian.
+    if let Err(error) = system::hold_signals() {
+        return error;
+    }
+    let held = hold_all(&project.fifo_dir());
+    become_program(project, &system::own_program(), &held)
+}
+
+/// Becomes a guardian of this project, run by `program`; it has begun already.
+fn become_program(project: &Project, program: &Path, held: &[OwnedFd]) -> io::Error {
+    for fifo in held {
+        // One that is lost is opened again in a moment.
+        let _ = system::keep_over_exec(fifo);
+    }
+    let arguments: [&OsStr; 5] = [
+        COMMAND.as_ref(),
+        project.name().as_str().as_ref(),
+        project.state_dir().as_os_str(),
+        project.runtime_dir().as_os_str(),
+        AGAIN.as_ref(),
+    ];
+    system::become_program(program, arguments)
 }
 
 struct Guardian {
@@ -306,17 +337,10 @@ impl Guardian {
         );
         // Missing, mostly.
         let _ = std::fs::remove_file(&file);
-        let mut arguments: Vec<OsString> = vec![COMMAND.into()];
-        arguments.extend(self.arguments.iter().cloned());
-        arguments.push(AGAIN.into());
-        for fifo in &self.held {
-            // One that is lost is opened again in a moment.
-            let _ = system::keep_over_exec(fifo);
-        }
         if let Some(limit) = self.open_files_limit {
             process::set_open_files_limit(limit);
         }
-        let error = system::become_program(&program, arguments);
+        let error = become_program(&self.project, &program, &self.held);
         self.say(&format!("cannot become {}: {error}", program.display()));
         self.start_at = Instant::now();
     }
@@ -334,7 +358,7 @@ impl Guardian {
             },
         }
         .text();
-        let append = || -> std::io::Result<()> {
+        let append = || -> io::Result<()> {
             let mut options = OpenOptions::new();
             options.create(true).append(true).mode(0o600);
             let mut file = options.open(&path)?;
@@ -349,7 +373,7 @@ impl Guardian {
         };
         // Without a directory the project is down, and nobody wants to know.
         if let Err(error) = append()
-            && error.kind() != std::io::ErrorKind::NotFound
+            && error.kind() != io::ErrorKind::NotFound
         {
             self.say(&format!("cannot write {}: {error}", path.display()));
         }
@@ -357,7 +381,7 @@ impl Guardian {
 
     /// Into the supervisor's log, which is our standard error; a full disk is no reason to fail.
     fn say(&self, text: &str) {
-        let _ = writeln!(std::io::stderr(), "guardian: {text}");
+        let _ = writeln!(io::stderr(), "guardian: {text}");
     }
 }
 

@@ -71,7 +71,7 @@ fn the_guardian_is_the_supervisor_s_parent_small_and_apart_from_everything() {
 #[test]
 fn a_supervisor_that_crashes_comes_back_under_the_same_guardian() {
     let scene = steady();
-    let (guardian, supervisor) = (scene.guardian(), scene.supervisor());
+    let (guardian, supervisor, service) = (scene.guardian(), scene.supervisor(), scene.pid("a"));
     scene.crash_supervisor();
     wait_until("another supervisor", || {
         another_supervisor(&scene, supervisor).is_some()
@@ -80,6 +80,8 @@ fn a_supervisor_that_crashes_comes_back_under_the_same_guardian() {
     let log = fs::read_to_string(scene.state_dir().join("supervisor.log")).unwrap();
     let told = format!("guardian: supervisor {supervisor} was ended by signal 9");
     assert!(log.contains(&told), "{log}");
+    assert_eq!(scene.pid("a"), service);
+    assert_eq!(scene.service("a")["restarts"], 0);
     scene.end();
 }
 
@@ -134,15 +136,27 @@ fn a_supervisor_that_stands_still_is_no_crash_and_still_stops_in_order() {
 }
 
 #[test]
-fn without_its_guardian_a_supervisor_goes_on_and_says_so() {
+fn a_supervisor_whose_guardian_was_killed_takes_its_place() {
     let scene = steady();
-    let (guardian, service) = (scene.guardian(), scene.pid("a"));
+    let (guardian, supervisor, service) = (scene.guardian(), scene.supervisor(), scene.pid("a"));
     kill(guardian, 9);
-    wait_until("it is known that nobody guards", || {
-        scene.status()["supervisor"]["guardian_pid"].is_null()
+    wait_until("another supervisor", || {
+        another_supervisor(&scene, supervisor).is_some()
+    });
+    assert_eq!(scene.guardian(), supervisor);
+    assert_eq!(scene.pid("a"), service);
+    scene.expect_state("a", "ready");
+    // And that one does what a guardian does.
+    let next = scene.supervisor();
+    scene.crash_supervisor();
+    wait_until("yet another supervisor", || {
+        another_supervisor(&scene, next).is_some()
     });
     assert_eq!(scene.pid("a"), service);
-    assert!(is_alive(service));
+    kill(supervisor, 15);
+    wait_until("it has left", || !is_alive(supervisor));
+    assert!(!is_alive(service));
+    scene.expect_nothing_left();
     scene.end();
 }
 
@@ -172,6 +186,7 @@ fn whoever_finds_both_killed_is_told_what_runs_and_how_to_bring_supervision_back
     let told = "took over: running, taken over from a supervisor that died: a, b";
     assert!(events.contains(told), "{events}");
     scene.run(["status"]).success();
+    assert_eq!((scene.pid("a"), scene.pid("b")), (a, b));
     scene.end();
 }
 

@@ -140,12 +140,28 @@ impl Supervisor {
                 Vec::new()
             }
             Input::GuardianEnded(pid) => {
-                crate::sys::guardian::forget_guardian();
-                self.note_supervision(Did::LostGuardian, Some(format!("process {pid} ended")));
+                self.lost_guardian(pid);
                 Vec::new()
             }
         };
         self.carry_out(effects);
+    }
+
+    /// The guardian was killed: this process takes its place, and another supervisor this one's.
+    fn lost_guardian(&mut self, pid: i32) {
+        crate::sys::guardian::forget_guardian();
+        self.note_supervision(Did::LostGuardian, Some(format!("process {pid} ended")));
+        if let Some((soft, hard)) = self.open_files_limit {
+            crate::sys::process::set_open_files_limit((soft, hard));
+        }
+        let error = crate::guardian::take_its_place(&self.project);
+        // Nobody brings this one back now, as `status` tells.
+        eprintln!("the guardian was killed, and cannot be replaced: {error}");
+        let restored = crate::sys::process::raise_open_files_limit();
+        let heard = crate::sys::guardian::let_all_signals_in();
+        for error in restored.err().into_iter().chain(heard.err()) {
+            eprintln!("{error}");
+        }
     }
 
     fn take_run_event(&mut self, service: ServiceName, run: RunId, what: RunEvent) -> Vec<Effect> {

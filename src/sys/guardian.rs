@@ -73,6 +73,14 @@ pub fn let_stop_signals_in() -> io::Result<()> {
     stops.thread_unblock().map_err(Into::into)
 }
 
+/// Lets in all that [`hold_signals`] holds back.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn let_all_signals_in() -> io::Result<()> {
+    all_signals().thread_unblock().map_err(Into::into)
+}
+
 /// Waits for a signal, no longer than `limit` if there is one.
 ///
 /// # Errors
