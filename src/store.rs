@@ -398,9 +398,10 @@ impl Project {
         };
         let text = serde_json::to_string(&holder).unwrap_or_default();
         let write = |file: &mut File| {
+            // Over what a dead holder left: on a full disk there is no room but that.
             file.rewind()?;
-            file.set_len(0)?;
-            file.write_all(text.as_bytes())
+            file.write_all(text.as_bytes())?;
+            file.set_len(text.len() as u64)
         };
         write(&mut file).map_err(file_error("write", &path))?;
         Ok(Some(Lock { file }))
@@ -454,6 +455,29 @@ impl Project {
             size,
             fresh_size: size,
             is_torn: false,
+        })
+    }
+
+    /// Opens the ledger as it is for more lines: where there is no room to write it afresh.
+    ///
+    /// # Errors
+    /// What goes wrong with the file.
+    pub fn continue_ledger(&self, ledger: Ledger) -> Result<LedgerWriter, StoreError> {
+        let path = self.ledger_file();
+        let file = OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .map_err(file_error("open", &path))?;
+        let size = file.metadata().map_err(file_error("look at", &path))?.len();
+        Ok(LedgerWriter {
+            file,
+            path,
+            project: self.name.clone(),
+            sum: ledger,
+            size,
+            fresh_size: size,
+            // Its last line may have been cut short.
+            is_torn: true,
         })
     }
 
@@ -595,6 +619,11 @@ const SMALL_LEDGER: u64 = 256 << 10;
 const MOST_GROWTH: u64 = 4;
 
 impl LedgerWriter {
+    /// Whether the file is still where the next supervisor looks for it.
+    pub fn is_in_place(&self) -> bool {
+        self.file.metadata().is_ok_and(|found| found.nlink() > 0)
+    }
+
     /// Appends a line. When this returns, the line survives the death of this process.
     ///
     /// # Errors

@@ -232,7 +232,12 @@ impl Supervisor {
             .map_err(system("tell which boot of the host this is"))?;
         let (found, damages) = adopt::read_settled(&project, &boot_id).await?;
         let recovered = tell_damages(&project, &damages, note);
-        let ledger = project.begin_ledger(found.clone())?;
+        let ledger = project.begin_ledger(found.clone()).or_else(|error| {
+            // On a full disk too, what runs can be taken over and stopped.
+            let ledger = project.continue_ledger(found.clone()).map_err(|_| error)?;
+            eprintln!("the ledger cannot be written afresh, and is continued as it is");
+            Ok::<_, StoreError>(ledger)
+        })?;
         let notices = broadcast::Sender::new(NOTICES_KEPT);
         let (leaving, is_leaving) = watch::channel(false);
         let shared = Shared {
@@ -422,7 +427,26 @@ impl Supervisor {
     }
 
     fn write_ledger(&mut self, line: Line) -> Result<(), StoreError> {
+        if !self.ledger.is_in_place() {
+            self.restore_state()?;
+        }
         self.ledger.append(line)
+    }
+
+    /// Somebody removed the state directory under us: lock and ledger are made anew, as they were.
+    fn restore_state(&mut self) -> Result<(), StoreError> {
+        self.project.create_directories()?;
+        let guardian = guardian::guardian_pid().and_then(|pid| Identity::of(pid).ok()?);
+        match self.project.lock(guardian.as_ref().map(runs::recorded))? {
+            Some(lock) => self.lock = Some(lock),
+            None => eprintln!(
+                "the state directory was removed, and another supervisor has the new one: \
+                 end one of the two"
+            ),
+        }
+        self.ledger = self.project.begin_ledger(self.ledger.sum().clone())?;
+        eprintln!("the state directory was removed while in use, and was written anew");
+        Ok(())
     }
 
     /// Nothing is left: the ledger has nothing to tell but which run numbers were used.
@@ -461,8 +485,7 @@ impl Supervisor {
     }
 }
 
-/// Learns of the guardian's end. Nobody brings this supervisor back from then on, as `status` tells;
-/// a service manager's supervisor is in the same place.
+/// Learns of the guardian's end.
 async fn watch_guardian(guardian: Identity, outbox: Outbox) {
     starting::until_over(&guardian).await;
     outbox.put(Input::GuardianEnded(guardian.pid));
