@@ -45,7 +45,7 @@ use crate::store::Project;
 use crate::sys::fifo::hold_all;
 use crate::sys::guardian::{self as system, Woken};
 use crate::sys::identity::{Exit, Identity};
-use crate::sys::{detach, process};
+use crate::sys::{crash, detach, process};
 
 /// The word that the program is called with.
 pub const COMMAND: &str = "guardian";
@@ -241,7 +241,15 @@ impl Guardian {
         }
         arguments.extend(["--guardian".into(), me.into()]);
         let program = system::own_program();
-        let spawned = system::spawn(&program, arguments, self.is_first, self.open_files_limit);
+        // A test has one supervisor killed, not each that follows it.
+        let left_out = if self.is_first { &[] } else { crash::VARIABLES };
+        let spawned = system::spawn(
+            &program,
+            arguments,
+            self.is_first,
+            left_out,
+            self.open_files_limit,
+        );
         self.started = Instant::now();
         match spawned {
             Ok(pid) => self.supervisor = Some(pid),

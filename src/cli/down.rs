@@ -2,7 +2,7 @@
 //!
 //! Only the project's name is needed: a broken manifest keeps nobody from stopping things.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
@@ -67,11 +67,31 @@ async fn take_down(
     selection: Vec<Selector>,
     stopping: &Stopping,
 ) -> Result<ExitCode, Failure> {
+    let until = stopping.timeout.map(|timeout| Instant::now() + timeout);
+    let mut crashes = 0;
+    loop {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        if let Some(exit) = taken_down(call, selection.clone(), stopping.now, left, crashes).await?
+        {
+            return Ok(exit);
+        }
+        crashes += 1;
+    }
+}
+
+/// As [`take_down`], under one supervisor; `None` when that crashed and another one can be asked.
+async fn taken_down(
+    call: &Call,
+    selection: Vec<Selector>,
+    now: bool,
+    timeout: Option<Duration>,
+    crashes: u32,
+) -> Result<Option<ExitCode>, Failure> {
     let project = project::locate(call)?;
     let is_running = session::running(&project).await?.is_some();
     if !is_running && !session::has_leftovers(&project)? {
         call.note(&outcome::nothing_runs(project.name()));
-        return Ok(ExitCode::Done);
+        return Ok(Some(ExitCode::Done));
     }
     let request = OrderRequest {
         version: VERSION,
@@ -79,13 +99,14 @@ async fn take_down(
         manifest: None,
         selection,
         dry_run: false,
-        now: stopping.now,
+        now,
     };
     let (reply, notices) = session::order(call, &project, &request).await?;
     call.note(&plan::changes(&reply.plan, &call.err));
     let mut following = Following::new(Order::Down, &reply);
-    match follow(call, &mut following, &reply, notices, stopping.timeout).await? {
-        Ended::Settled => report(call, &project, &following, &reply).await,
+    match follow(call, &mut following, &reply, notices, timeout).await? {
+        Ended::Settled => report(call, &project, &following, &reply).await.map(Some),
+        Ended::SupervisorLeft if session::goes_on(call, &project, crashes) => Ok(None),
         Ended::SupervisorLeft => Err(Failure::new(
             code!("cli::supervisor_left"),
             ExitCode::Failed,
@@ -99,7 +120,7 @@ async fn take_down(
                 &call.typed("down --now"),
                 &call.err,
             ));
-            Ok(ExitCode::TimedOut)
+            Ok(Some(ExitCode::TimedOut))
         }
         Ended::Interrupted => {
             call.note(&outcome::detached(following.pending(), &call.err));
@@ -108,7 +129,7 @@ async fn take_down(
                 &call.typed("down --now"),
                 &call.err,
             ));
-            Ok(ExitCode::Interrupted)
+            Ok(Some(ExitCode::Interrupted))
         }
     }
 }

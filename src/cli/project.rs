@@ -16,6 +16,7 @@ use crate::manifest::{self, Context, Directories, Loaded};
 use crate::render;
 use crate::store::Project;
 use crate::sys::account::Account;
+use crate::sys::crash;
 
 /// The manifest file that was named or is found; absolute.
 pub(super) fn manifest_file(call: &Call) -> Result<PathBuf, Failure> {
@@ -80,6 +81,8 @@ fn load_with(call: &Call, wanted: &[Instance]) -> Result<(PathBuf, Loaded), Fail
 pub(super) fn environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        // They steer the supervisor; a service is none the wiser.
+        .filter(|(name, _)| !crash::VARIABLES.contains(&name.as_str()))
         .collect()
 }
 

@@ -69,6 +69,20 @@ pub(super) async fn order(
     }
 }
 
+/// How many crashes of supervisors an order is repeated after.
+const MOST_CRASHES: u32 = 3;
+
+/// Whether the supervisor went away by a crash and a guardian brings it back, so that an order which
+/// says what is wanted can be given again: then people are told so. One that left in order has let
+/// go of its lock, and with it of its guardian.
+pub(super) fn goes_on(call: &Call, project: &Project, crashes: u32) -> bool {
+    let is_brought_back = crashes < MOST_CRASHES && project.living_guardian().is_some();
+    if is_brought_back {
+        call.note("the supervisor crashed; its guardian starts it again, and this goes on\n");
+    }
+    is_brought_back
+}
+
 /// The process of the supervisor that answered, and that of its guardian.
 pub(super) fn identities(status: &SupervisorStatus) -> Vec<Identity> {
     // Without them nobody can be waited for, and nobody is.

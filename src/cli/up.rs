@@ -147,27 +147,62 @@ pub(super) async fn bring_up(
 ) -> Result<ExitCode, Failure> {
     let begun = Instant::now();
     let (project, request) = request(call, order, selection, wanted)?;
-    let lacking = lacking(&request);
-    let (reply, notices) = session::order(call, &project, &request).await?;
+    let mut crashes = 0;
+    loop {
+        if let Some(exit) = brought_up(call, &project, &request, waiting, begun, crashes).await? {
+            return Ok(exit);
+        }
+        crashes += 1;
+    }
+}
+
+/// As [`bring_up`], under one supervisor; `None` when that crashed and another one can be asked.
+async fn brought_up(
+    call: &Call,
+    project: &Project,
+    request: &OrderRequest,
+    waiting: &Waiting,
+    begun: Instant,
+    crashes: u32,
+) -> Result<Option<ExitCode>, Failure> {
+    let order = request.order;
+    let lacking = lacking(request);
+    let (reply, notices) = session::order(call, project, request).await?;
     call.note(&plan::changes(&reply.plan, &call.err));
     if waiting.no_wait {
         if !plan::changes_anything(&reply.plan) {
             call.note(&format!("{}\n", plan::summary(&reply.plan)));
         }
-        return Ok(ExitCode::Done);
+        return Ok(Some(ExitCode::Done));
     }
+    let left = waiting
+        .timeout
+        .map(|timeout| timeout.saturating_sub(begun.elapsed()));
     let mut following = Following::new(order, &reply);
-    let ended = follow(call, &mut following, &reply, notices, waiting.timeout).await?;
+    let ended = follow(call, &mut following, &reply, notices, left).await?;
     match ended {
         Ended::Settled => {
-            let exit = report(call, &project, &following, &reply, begun);
+            let exit = report(call, project, &following, &reply, begun);
             let is_kept = |name| reply.targets.contains(name);
             // What runs goes on, but not as the manifest would have it.
             if exit == ExitCode::Done && lacking.iter().any(is_kept) {
-                return Ok(ExitCode::Blocked);
+                return Ok(Some(ExitCode::Blocked));
             }
-            Ok(exit)
+            Ok(Some(exit))
         }
+        // To be up is what was asked for; a second restart is not.
+        Ended::SupervisorLeft if order == Order::Up && session::goes_on(call, project, crashes) => {
+            Ok(None)
+        }
+        Ended::SupervisorLeft if order == Order::Restart => Err(Failure::new(
+            code!("cli::supervisor_left"),
+            ExitCode::Failed,
+            "the supervisor left before everything was restarted",
+        )
+        .help(format!(
+            "see what was with `{}`, and give the order again",
+            call.typed("status")
+        ))),
         Ended::SupervisorLeft => Err(Failure::new(
             code!("cli::supervisor_left"),
             ExitCode::Failed,
@@ -181,7 +216,7 @@ pub(super) async fn bring_up(
                 &call.typed("down"),
                 &call.err,
             ));
-            Ok(ExitCode::TimedOut)
+            Ok(Some(ExitCode::TimedOut))
         }
         Ended::Interrupted => {
             call.note(&outcome::detached(following.pending(), &call.err));
@@ -190,7 +225,7 @@ pub(super) async fn bring_up(
                 &call.typed("down"),
                 &call.err,
             ));
-            Ok(ExitCode::Interrupted)
+            Ok(Some(ExitCode::Interrupted))
         }
     }
 }

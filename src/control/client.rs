@@ -22,6 +22,7 @@ use crate::catalogue::Code;
 use crate::code;
 use crate::id::ServiceName;
 use crate::store::{Project, StoreError};
+use crate::sys::crash;
 use crate::sys::guardian::wake;
 use crate::sys::identity::Identity;
 
@@ -34,6 +35,9 @@ const MOST_ATTEMPTS: u32 = 200;
 
 /// How long a guardian may take to bring a supervisor back.
 const BROUGHT_BACK_WITHIN: Duration = Duration::from_secs(5);
+
+/// What people are told when a guardian had to do its work.
+const BROUGHT_BACK: &str = "the supervisor had crashed; its guardian has started it again";
 
 /// What can go wrong between the command line and the supervisor.
 #[derive(Debug, thiserror::Error)]
@@ -156,7 +160,7 @@ pub async fn connect_or_start(
             && let Some(guardian) = project.living_guardian()
             && let Some(client) = brought_back(project, &guardian).await?
         {
-            note("the supervisor had crashed; its guardian has started it again");
+            note(BROUGHT_BACK);
             return Ok(client);
         }
         match start(project, &mut note).await? {
@@ -224,6 +228,7 @@ async fn start(project: &Project, note: &mut impl FnMut(&str)) -> Result<Started
         .envs(
             SUPERVISOR_ENVIRONMENT
                 .iter()
+                .chain(crash::VARIABLES)
                 .filter_map(|name| Some((*name, std::env::var_os(name)?))),
         )
         .stdin(Stdio::null())
@@ -252,13 +257,43 @@ async fn start(project: &Project, note: &mut impl FnMut(&str)) -> Result<Started
             Err(error) => return Err(failed(format!("it said `{line}` ({error})"))),
         }
     }
-    let ended = child
-        .wait()
-        .await
-        .map_or_else(|error| error.to_string(), |s| s.to_string());
+    died_at_once(project, &mut child, note).await
+}
+
+/// The first supervisor died before it was ready: its guardian, which is `child`, starts another, or
+/// ends.
+async fn died_at_once(
+    project: &Project,
+    child: &mut tokio::process::Child,
+    note: &mut impl FnMut(&str),
+) -> Result<Started, ClientError> {
+    let help = Some(format!("see {}", project.supervisor_log().display()));
+    let until = tokio::time::Instant::now() + BROUGHT_BACK_WITHIN;
+    while tokio::time::Instant::now() < until {
+        match child.try_wait() {
+            Ok(None) => {}
+            Ok(Some(status)) => {
+                return Err(ClientError::NotStarted {
+                    message: format!("it ended before it was ready ({status})"),
+                    help,
+                });
+            }
+            Err(error) => {
+                return Err(ClientError::NotStarted {
+                    message: error.to_string(),
+                    help,
+                });
+            }
+        }
+        if connect(project).await?.is_some() {
+            note(BROUGHT_BACK);
+            return Ok(Started::Ready);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     Err(ClientError::NotStarted {
-        message: format!("it ended before it was ready ({ended})"),
-        help: Some(format!("see {}", project.supervisor_log().display())),
+        message: "it ended before it was ready; its guardian goes on trying".into(),
+        help,
     })
 }
 

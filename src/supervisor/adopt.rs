@@ -61,6 +61,7 @@ use crate::manifest::model::{Probe, Ready, Service};
 use crate::record::{Ledger, Line, OrphanExit, RecordedProcess, StartedRun};
 use crate::store::{Project, StoreError};
 use crate::sys::census::{Owner, Roots, runs_present};
+use crate::sys::crash;
 use crate::sys::identity::{self as kernel, Identity, PidFd};
 use crate::sys::inherited::{Inherited, look_at};
 use crate::sys::mark::in_cycle;
@@ -126,12 +127,15 @@ impl Supervisor {
         if ledger.tmux_server.is_some() {
             self.private_tmux.find().await;
         }
+        crash::point("taking over: begun");
         self.thaw(ledger).await;
         let saved = saved_services(ledger, self.clock.now());
         let marked = self.marked_runs().await;
         let found = self.find_runs(ledger, &saved, &marked).await;
+        crash::point("taking over: all is found");
         self.end_cut_short(ledger, &saved, &found).await;
         let strays = self.end_strays(ledger, &found, &marked).await;
+        crash::point("taking over: what is nobody's has ended");
         let taken_over = tell(&saved, &found);
         for text in taken_over.iter().chain(&strays) {
             eprintln!("{text}");
@@ -153,6 +157,7 @@ impl Supervisor {
         self.had_order = !self.machine.is_down();
         self.carry_out(effects);
         self.left.clear();
+        crash::point("taking over: done");
     }
 
     /// Continues whatever an earlier supervisor froze when it was killed in the middle of a sweep.
@@ -365,6 +370,7 @@ impl Supervisor {
         } else {
             run.sessions = self.own_sessions(service);
         }
+        crash::point("taking over: a run");
         self.remember(id, &run);
         if let Err(failure) = self.open_notify_socket(id, &mut run) {
             eprintln!("`{}`: {}: {}", service.name, failure.stage, failure.message);

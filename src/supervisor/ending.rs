@@ -28,6 +28,7 @@ use crate::id::{RunId, ServiceName};
 use crate::machine::{RunEvent, Survivor};
 use crate::port::Port;
 use crate::sys::census::{Member, Roots, Why};
+use crate::sys::crash;
 use crate::sys::guardian::ourselves;
 use crate::sys::identity::Identity;
 use crate::sys::sweep::{self, Limits, Present};
@@ -387,11 +388,13 @@ fn add_leaders(roots: &mut Roots, leaders: Vec<Identity>) {
 
 /// Sends the stop signal, and SIGCONT so that a stopped process can act on it.
 fn ask_one(one: &Present, signal: i32) {
+    crash::point("stop: before the signal");
     for signal in [signal, SIGCONT] {
         if let Err(error) = one.handle.send(signal) {
             eprintln!("cannot signal process {}: {error}", one.member.identity.pid);
         }
     }
+    crash::point("stop: after the signal");
 }
 
 /// Looks at `/proc` without holding up the loop.

@@ -57,6 +57,7 @@ use crate::machine::{self, Effect, Event, RunEvent};
 use crate::manifest::model::Manifest;
 use crate::record::{Damage, Ledger, Line};
 use crate::store::{LedgerWriter, Lock, Project, StoreError};
+use crate::sys::crash;
 use crate::sys::fifo::hold_all;
 use crate::sys::guardian;
 use crate::sys::identity::Identity;
@@ -471,7 +472,9 @@ impl Supervisor {
         if proof.is_clean() {
             self.close_ledger();
         }
+        crash::point("leaving: before the files go");
         self.project.remove_runtime_files();
+        crash::point("leaving: after the files went");
         // From here on the next supervisor may begin: nothing of the project is ours any more, and
         // whoever hears the streams end may rely on it.
         if let Some(lock) = self.lock.take() {

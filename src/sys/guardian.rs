@@ -116,7 +116,7 @@ pub fn next_signal(limit: Option<Duration>) -> io::Result<Woken> {
 }
 
 /// Starts `program` with the stop signals blocked and this limit of open files. It has our standard
-/// error, and our standard output as well if `keeps_output`.
+/// error, our standard output as well if `keeps_output`, and our environment but for `left_out`.
 ///
 /// # Errors
 /// As [`Command::spawn`].
@@ -124,10 +124,14 @@ pub fn spawn<S: AsRef<OsStr>>(
     program: &Path,
     arguments: impl IntoIterator<Item = S>,
     keeps_output: bool,
+    left_out: &[&str],
     open_files_limit: Option<(u64, u64)>,
 ) -> io::Result<i32> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null());
+    for name in left_out {
+        command.env_remove(name);
+    }
     if !keeps_output {
         command.stdout(Stdio::null());
     }

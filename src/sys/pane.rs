@@ -26,6 +26,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 
 use super::child::Prepared;
+use super::crash;
 use super::directory;
 use super::process::Command;
 use super::start_error::{Stage, StartError, parse_report};
@@ -100,8 +101,10 @@ impl Gate {
                 break peer;
             }
         };
+        crash::point("gate of a pane: before it opens");
         pane.write_all(&serde_json::to_vec(command)?).await?;
         pane.shutdown().await?;
+        crash::point("gate of a pane: after it opened");
         let mut report = Vec::new();
         pane.read_to_end(&mut report).await?;
         Ok(report)

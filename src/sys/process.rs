@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::Account;
 use super::child::{ChildEnds, Prepared};
+use super::crash;
 use super::identity::{Exit, Identity};
 use super::limits::Limit;
 use super::mark::Mark;
@@ -234,6 +235,7 @@ pub fn fork_gated(launch: &Launch) -> Result<Gated, StartError> {
     };
 
     // Held over the fork: `reap_orphans` must not meet a child that is not declared yet.
+    crash::point("fork: before");
     let mut declared = answered_for();
     // No handler of ours may run in the child: it would speak into the parent's descriptors.
     let blocked = BlockedSignals::block_all().map_err(fork_error)?;
@@ -250,6 +252,7 @@ pub fn fork_gated(launch: &Launch) -> Result<Gated, StartError> {
     }
     declared.insert(pid);
     drop(declared);
+    crash::point("fork: after");
 
     // An unreaped child is always there, so its identity can be read; should /proc fail us after
     // all, the closing gate ends the child, and it is reaped here.
@@ -292,7 +295,9 @@ impl Gated {
         let Self { gate, report, .. } = self;
         // A child that was killed at the gate leaves a pipe without a reader: SIGPIPE is ignored in
         // every Rust program, and its exit status tells the rest.
+        crash::point("gate: before it opens");
         let _ = write_all(&gate, b"!");
+        crash::point("gate: after it opened");
         report
     }
 

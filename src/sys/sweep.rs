@@ -30,6 +30,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::census::{Member, Owner, Roots, Why, look};
+use super::crash;
 use super::identity::{Delivery, Identity, PidFd, Stat, wait_all};
 use super::mark::read_mark;
 use super::process::is_answered_for;
@@ -312,6 +313,7 @@ impl Frozen {
 
     /// Sends SIGSTOP to a process and holds it.
     fn freeze(&mut self, present: Present) {
+        crash::point("sweep: before STOP");
         let state = match present.handle.send(libc::SIGSTOP) {
             Ok(Delivery::Delivered) => HeldState::Frozen,
             Ok(Delivery::Gone) => return,
@@ -364,7 +366,9 @@ impl Frozen {
             if held.state == HeldState::Killed {
                 continue;
             }
+            crash::point("sweep: before KILL");
             held.state = if held.present.handle.send(libc::SIGKILL).is_ok() {
+                crash::point("sweep: after KILL");
                 HeldState::Killed
             } else {
                 held.thaw();

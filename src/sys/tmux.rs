@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
+use super::crash;
 use super::helper::Helper;
 use super::identity::Exit;
 use super::mark::Mark;
@@ -146,6 +147,7 @@ impl Server {
     /// # Errors
     /// When tmux cannot be executed or refuses.
     pub async fn start(&self) -> Result<i32, TmuxError> {
+        crash::point("tmux server: before its start");
         let answer = self
             .ask(&[
                 "start-server",
@@ -160,6 +162,7 @@ impl Server {
                 "#{pid}",
             ])
             .await?;
+        crash::point("tmux server: after its start");
         parse_pid("start-server", &answer)
     }
 
@@ -210,7 +213,9 @@ impl Server {
             "--",
         ];
         command.extend(argv.iter().map(String::as_str));
+        crash::point("tmux session: before it is made");
         let answer = self.ask(&command).await?;
+        crash::point("tmux session: after it is made");
         let session = parse_session(&answer).ok_or_else(|| nonsense("new-session", &answer))?;
         // Its process waits at the gate: it cannot end before the option is set.
         self.ask(&[
@@ -324,7 +329,10 @@ impl Server {
     /// # Errors
     /// When tmux cannot be executed or refuses.
     pub async fn kill_session(&self, session_id: &str) -> Result<(), TmuxError> {
-        match self.ask(&["kill-session", "-t", session_id]).await {
+        crash::point("tmux session: before its end");
+        let answer = self.ask(&["kill-session", "-t", session_id]).await;
+        crash::point("tmux session: after its end");
+        match answer {
             Ok(_) | Err(TmuxError::NoServer { .. } | TmuxError::NoTarget { .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -339,7 +347,10 @@ impl Server {
             Target::Private { .. } => {}
             Target::Default | Target::Socket(_) => return Ok(()),
         }
-        match self.ask(&["kill-server"]).await {
+        crash::point("tmux server: before its end");
+        let answer = self.ask(&["kill-server"]).await;
+        crash::point("tmux server: after its end");
+        match answer {
             Ok(_) | Err(TmuxError::NoServer { .. }) => Ok(()),
             Err(error) => Err(error),
         }
