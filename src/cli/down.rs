@@ -106,7 +106,9 @@ async fn taken_down(
     let mut following = Following::new(Order::Down, &reply);
     match follow(call, &mut following, &reply, notices, timeout).await? {
         Ended::Settled => report(call, &project, &following, &reply).await.map(Some),
-        Ended::SupervisorLeft if session::goes_on(call, &project, crashes) => Ok(None),
+        Ended::SupervisorLeft if session::goes_on(call, &project, &reply, crashes).await => {
+            Ok(None)
+        }
         Ended::SupervisorLeft => Err(Failure::new(
             code!("cli::supervisor_left"),
             ExitCode::Failed,

@@ -72,15 +72,34 @@ pub(super) async fn order(
 /// How many crashes of supervisors an order is repeated after.
 const MOST_CRASHES: u32 = 3;
 
-/// Whether the supervisor went away by a crash and a guardian brings it back, so that an order which
-/// says what is wanted can be given again: then people are told so. One that left in order has let
-/// go of its lock, and with it of its guardian.
-pub(super) fn goes_on(call: &Call, project: &Project, crashes: u32) -> bool {
-    let is_brought_back = crashes < MOST_CRASHES && project.living_guardian().is_some();
-    if is_brought_back {
-        call.note("the supervisor crashed; its guardian starts it again, and this goes on\n");
+/// How long a guardian that lives on may leave it open whether it brings a supervisor back.
+const BACK_OR_GONE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Whether the supervisor that gave this answer went away by a crash and its guardian brings another
+/// one, so that an order which says what is wanted can be given again: then people are told so. The
+/// guardian of one that left in order ends with it.
+pub(super) async fn goes_on(
+    call: &Call,
+    project: &Project,
+    reply: &OrderReply,
+    crashes: u32,
+) -> bool {
+    let supervisor = reply.status.supervisor.as_ref();
+    let guardian = supervisor.and_then(|supervisor| supervisor.guardian_pid);
+    let Some(guardian) = guardian.and_then(|pid| Identity::of(pid).ok().flatten()) else {
+        return false;
+    };
+    let begun = Instant::now();
+    while crashes < MOST_CRASHES && guardian.is_alive() && begun.elapsed() < BACK_OR_GONE_WITHIN {
+        // The lock names it from the moment that another supervisor has taken it, and until one lets
+        // go of it in order.
+        if project.living_guardian().is_some() {
+            call.note("the supervisor crashed; its guardian starts it again, and this goes on\n");
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    is_brought_back
+    false
 }
 
 /// The process of the supervisor that answered, and that of its guardian.

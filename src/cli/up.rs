@@ -191,7 +191,9 @@ async fn brought_up(
             Ok(Some(exit))
         }
         // To be up is what was asked for; a second restart is not.
-        Ended::SupervisorLeft if order == Order::Up && session::goes_on(call, project, crashes) => {
+        Ended::SupervisorLeft
+            if order == Order::Up && session::goes_on(call, project, &reply, crashes).await =>
+        {
             Ok(None)
         }
         Ended::SupervisorLeft if order == Order::Restart => Err(Failure::new(

@@ -159,13 +159,33 @@ impl Node {
         }
     }
 
+    fn is_success(&self, exit: Exit) -> bool {
+        exit == Exit::Code(0) || self.declaration.success_exit.contains(&exit)
+    }
+
+    /// Whether this is a task that is wanted and has done its work, of which only the rest is ended.
+    pub(super) fn is_task_ending_well(&self) -> bool {
+        let State::Stopping {
+            run,
+            cause: Cause::Ended(Ended::Exit(exit)),
+            ..
+        } = &self.state
+        else {
+            return false;
+        };
+        self.goal == Goal::Up
+            && self.declaration.is_task()
+            && run.generation == self.generation
+            && self.is_success(*exit)
+    }
+
     fn after_end(&mut self, ended: Ended, context: &mut Context<'_>) -> State {
         let why = text::ended(ended);
         let exit = match ended {
             Ended::Exit(exit) => exit,
             Ended::ServerLost | Ended::Unknown => return self.after_failure(why, None, context),
         };
-        if exit != Exit::Code(0) && !self.declaration.success_exit.contains(&exit) {
+        if !self.is_success(exit) {
             return self.after_failure(why, Some(exit), context);
         }
         self.row.failures = 0;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::id::ServiceName;
 use crate::machine::service::{Cause, Node, Stage, State, Why};
-use crate::machine::{Project, View, text};
+use crate::machine::{Project, StateWord, View, text};
 use crate::plan::{Observed, ObservedService};
 
 impl Project {
@@ -23,7 +23,12 @@ impl Project {
         ObservedService {
             service: Arc::clone(&node.declaration),
             goal: node.goal,
-            state: node.word(),
+            // Its work is done and its run is cleared away: an order for it finds that it goes its way.
+            state: if node.is_task_ending_well() {
+                StateWord::Starting
+            } else {
+                node.word()
+            },
             was_started: node.state != State::Down(Why::NotStarted),
             reason: self.reason(name, node),
         }
