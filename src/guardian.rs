@@ -116,14 +116,14 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 
 /// Makes this very process, a supervisor whose guardian was killed, a guardian, which starts a
 /// supervisor in its turn: what this one started stays its children, and what it knows is in the
-/// ledger. Returns only when that fails.
-pub fn take_its_place(project: &Project) -> io::Error {
+/// ledger. The guardian is run by `program`. Returns only when that fails.
+pub fn take_its_place(project: &Project, program: &Path) -> io::Error {
     // A wish to stop that comes from here on waits for the guardian.
     if let Err(error) = system::hold_signals() {
         return error;
     }
     let held = hold_all(&project.fifo_dir());
-    become_program(project, &system::own_program(), &held)
+    become_program(project, program, &held)
 }
 
 /// Becomes a guardian of this project, run by `program`; it has begun already.

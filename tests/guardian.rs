@@ -183,7 +183,7 @@ fn whoever_finds_both_killed_is_told_what_runs_and_how_to_bring_supervision_back
     scene.run(["up"]).success();
     assert_eq!((scene.pid("a"), scene.pid("b")), (a, b));
     let events = scene.run(["events"]).success().stdout;
-    let told = "took over: running, taken over from a supervisor that died: a, b";
+    let told = "took over: running, taken over from the supervisor before: a, b";
     assert!(events.contains(told), "{events}");
     scene.run(["status"]).success();
     assert_eq!((scene.pid("a"), scene.pid("b")), (a, b));

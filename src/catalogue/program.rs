@@ -39,6 +39,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Start it with `baudbot up`, or the service with `baudbot start NAME`.",
     ),
     entry(
+        "cli::not_taken_over",
+        "No other supervisor took over in time.",
+        "`baudbot status` tells who supervises now; the supervisor's log, beside the ledger, tells why.",
+    ),
+    entry(
         "cli::output",
         "The output cannot be written.",
         "Make room where it goes, or mend the rights of the file.",
@@ -67,6 +72,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "cli::unfit_params",
         "What an instance was given is not what its template takes.",
         "Give what the message asks for, with `--param NAME=VALUE`.",
+    ),
+    entry(
+        "cli::unfit_program",
+        "The program that is to take over cannot be executed, or is no baudbot.",
+        "Nothing has changed. Check the program: `PROGRAM --version`.",
     ),
     entry(
         "cli::unknown_code",

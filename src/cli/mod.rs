@@ -35,6 +35,7 @@ mod supervise;
 mod tmux;
 mod ui;
 mod up;
+mod upgrade;
 mod validate;
 mod watch;
 mod why;
@@ -108,6 +109,10 @@ enum Command {
     Stop(down::StopArguments),
     /// Give services a new run
     Restart(up::RestartArguments),
+    /// Let the supervisor go on with this program; services do not notice
+    Upgrade(upgrade::Arguments),
+    /// Do something about the supervisor itself
+    Supervisor(upgrade::SupervisorArguments),
     /// Show what runs, what does not, and why
     Status(status::Arguments),
     /// Tell one service's whole story: what it is, why, and what to do
@@ -223,6 +228,8 @@ fn dispatch(call: &Call, command: Command) -> Result<ExitCode, Failure> {
         Command::Start(arguments) => wait_for(up::start(call, arguments)),
         Command::Stop(arguments) => wait_for(down::stop(call, arguments)),
         Command::Restart(arguments) => wait_for(up::restart(call, arguments)),
+        Command::Upgrade(arguments) => wait_for(upgrade::run(call, arguments)),
+        Command::Supervisor(arguments) => wait_for(upgrade::supervisor(call, arguments)),
         Command::Status(arguments) => wait_for(status::run(call, &arguments)),
         Command::Why(arguments) => wait_for(why::run(call, &arguments)),
         Command::Ps(arguments) => wait_for(ps::run(call, &arguments)),

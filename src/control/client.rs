@@ -16,7 +16,8 @@ use tokio::net::UnixStream;
 
 use super::handshake::Word;
 use super::protocol::{
-    Notice, OrderReply, OrderRequest, Proof, ProofRequest, Refusal, Status, VERSION,
+    HandOverReply, HandOverRequest, Notice, OrderReply, OrderRequest, Proof, ProofRequest, Refusal,
+    Status, VERSION,
 };
 use crate::catalogue::Code;
 use crate::code;
@@ -359,6 +360,20 @@ impl Client {
         let body = serde_json::to_vec(&request)
             .map_err(|error| ClientError::BadAnswer(error.to_string()))?;
         self.json(Method::POST, "/v1/proofs", body.into()).await
+    }
+
+    /// `POST /v1/handover`: another supervisor, run by `program`, takes over.
+    ///
+    /// # Errors
+    /// As [`Client::status`].
+    pub async fn hand_over(&self, program: PathBuf) -> Result<HandOverReply, ClientError> {
+        let request = HandOverRequest {
+            version: VERSION,
+            program,
+        };
+        let body = serde_json::to_vec(&request)
+            .map_err(|error| ClientError::BadAnswer(error.to_string()))?;
+        self.json(Method::POST, "/v1/handover", body.into()).await
     }
 
     /// `GET /v1/notices`: a snapshot, then what is new, until the supervisor leaves.

@@ -5,7 +5,8 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
 use super::protocol::{
-    LogLine, LogsQuery, Notice, OrderReply, OrderRequest, Proof, ProofRequest, Refusal, Status,
+    HandOverReply, HandOverRequest, LogLine, LogsQuery, Notice, OrderReply, OrderRequest, Proof,
+    ProofRequest, Refusal, Status,
 };
 
 /// Where the document keeps its shapes.
@@ -37,6 +38,12 @@ pub fn openapi() -> Value {
             "requestBody": { "required": true, "content": json_body::<ProofRequest>(&mut taken) },
             "responses": answers(&mut sent, "What was verified, and what is still there",
                 &json_body::<Proof>, &["400", "503"]),
+        }},
+        "/v1/handover": { "post": {
+            "summary": "Lets another supervisor, run by this program, take over; services do not notice",
+            "requestBody": { "required": true, "content": json_body::<HandOverRequest>(&mut taken) },
+            "responses": answers(&mut sent, "It is about to take over",
+                &json_body::<HandOverReply>, &["400", "409", "503"]),
         }},
         "/v1/notices": { "get": {
             "summary": "All services now, then whatever changes, as server-sent events",

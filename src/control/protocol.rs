@@ -39,6 +39,13 @@ pub struct SupervisorStatus {
     pub pid: i32,
     /// The process id of its guardian; `null` when it has none.
     pub guardian_pid: Option<i32>,
+    /// The version of the program that it runs.
+    #[serde(default)]
+    pub program_version: Option<String>,
+    /// When it began to answer.
+    #[serde(default)]
+    #[schemars(schema_with = "moment_or_null")]
+    pub began: Option<Timestamp>,
     /// The manifest that the project was last brought up from.
     pub manifest: Option<PathBuf>,
     /// Which layers of containment hold where it runs.
@@ -276,6 +283,24 @@ pub struct ProofRequest {
     pub version: u32,
     /// The services.
     pub services: Vec<ServiceName>,
+}
+
+/// `POST /v1/handover`: another supervisor shall take over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HandOverRequest {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The program that the next supervisor is run by; an absolute path.
+    pub program: PathBuf,
+}
+
+/// The next supervisor is about to take over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HandOverReply {
+    /// [`VERSION`].
+    pub version: u32,
+    /// What the program says of itself, as in `baudbot 0.2.0`.
+    pub program: String,
 }
 
 /// What was verified after everything stopped.

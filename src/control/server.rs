@@ -35,7 +35,8 @@ use crate::id::ServiceName;
 
 use super::logs;
 use super::protocol::{
-    LogsQuery, News, Notice, OrderReply, OrderRequest, Proof, ProofRequest, Refusal, Status,
+    HandOverReply, HandOverRequest, LogsQuery, News, Notice, OrderReply, OrderRequest, Proof,
+    ProofRequest, Refusal, Status,
 };
 
 /// The largest order that is read, in bytes: a resolved manifest of some ten thousand services.
@@ -53,6 +54,11 @@ pub enum Request {
     },
     /// What is left of these services.
     Proof(Vec<ServiceName>, oneshot::Sender<Proof>),
+    /// Another supervisor shall take over.
+    HandOver(
+        HandOverRequest,
+        oneshot::Sender<Result<HandOverReply, Refusal>>,
+    ),
     /// An order.
     Order(
         Box<OrderRequest>,
@@ -87,6 +93,18 @@ async fn proof(State(shared): State<Shared>, body: Bytes) -> Response {
     };
     match ask(&shared, |answer| Request::Proof(request.services, answer)).await {
         Some(proof) => Json(proof).into_response(),
+        None => leaving(),
+    }
+}
+
+async fn hand_over(State(shared): State<Shared>, body: Bytes) -> Response {
+    let request: HandOverRequest = match read(&body) {
+        Ok(request) => request,
+        Err(refusal) => return refusal,
+    };
+    match ask(&shared, |answer| Request::HandOver(request, answer)).await {
+        Some(Ok(reply)) => Json(reply).into_response(),
+        Some(Err(refusal)) => refuse(StatusCode::CONFLICT, refusal),
         None => leaving(),
     }
 }
@@ -139,6 +157,7 @@ pub async fn serve(listener: UnixListener, shared: Shared) -> io::Result<()> {
         .route("/v1/status", get(status))
         .route("/v1/orders", post(order))
         .route("/v1/proofs", post(proof))
+        .route("/v1/handover", post(hand_over))
         .route("/v1/notices", get(notices))
         .route("/v1/logs", get(logs))
         .fallback(nowhere)
@@ -204,10 +223,7 @@ async fn nowhere(request: HttpRequest) -> Response {
                 request.method(),
                 request.uri().path()
             ),
-            help: Some(
-                "`GET /v1/status`, `POST /v1/orders`, `GET /v1/notices` and `GET /v1/logs` are there"
-                    .into(),
-            ),
+            help: Some("`docs/control-api.md` lists what is there".into()),
             exit: 1,
         },
     )

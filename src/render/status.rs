@@ -517,6 +517,8 @@ pub(super) mod tests {
             supervisor: Some(SupervisorStatus {
                 pid: 99,
                 guardian_pid: None,
+                program_version: None,
+                began: None,
                 manifest: None,
                 layers: None,
                 usage: None,
@@ -640,6 +642,8 @@ pub(super) mod tests {
             supervisor: Some(SupervisorStatus {
                 pid: 99,
                 guardian_pid: None,
+                program_version: None,
+                began: None,
                 manifest: None,
                 layers: Some(Box::new(Layers {
                     mark: Holding::Held,

@@ -572,7 +572,7 @@ fn tell(saved: &BTreeMap<ServiceName, Saved>, found: &BTreeMap<RunId, Found>) ->
         .map(|(name, _)| name.to_string())
         .collect();
     let parts = [
-        (alive, "running, taken over from a supervisor that died"),
+        (alive, "running, taken over from the supervisor before"),
         (gone, "ended while nobody watched"),
         (begun, "a start that was cut short begins anew"),
     ];

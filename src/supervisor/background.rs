@@ -58,6 +58,10 @@ async fn run(project: Project, guardian: Option<i32>) -> u8 {
         eprintln!("cannot let go of standard output: {error}");
     }
     supervisor.turn(&mut sources, |_| ()).await;
+    if let Some(program) = supervisor.successor.take() {
+        drop(sources);
+        return supervisor.hand_over(&program, door).await;
+    }
     // Whoever asks from here on hears at once that nobody answers any more.
     drop(sources);
     let proof = supervisor.leave(door).await;

@@ -70,7 +70,14 @@ pub async fn run_in_foreground(
         }
     };
     after(&supervisor);
-    supervisor.turn(&mut sources, after).await;
+    loop {
+        supervisor.turn(&mut sources, &mut after).await;
+        let Some(program) = supervisor.successor.take() else {
+            break;
+        };
+        // Should that fail, this one goes on.
+        supervisor.become_program(&program);
+    }
     // Whoever asks from here on hears at once that nobody answers any more.
     drop(sources);
     notify(&[NotifyState::Stopping]);

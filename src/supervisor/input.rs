@@ -10,6 +10,7 @@ use crate::event::Did;
 use crate::id::{RunId, ServiceName};
 use crate::machine::{Effect, RunEvent, Survivor};
 use crate::record::Line;
+use crate::sys::guardian::own_program;
 use crate::sys::notify::News;
 
 /// One word of a task.
@@ -66,6 +67,8 @@ pub(super) enum Input {
     Remaining(RunId, String),
     /// The project's own tmux server runs, as this process.
     TmuxServer(crate::record::RecordedProcess),
+    /// This program is fit to be the next supervisor's.
+    HandOver(std::path::PathBuf),
     /// The guardian, which was this process, has ended.
     GuardianEnded(i32),
 }
@@ -139,6 +142,10 @@ impl Supervisor {
                 }
                 Vec::new()
             }
+            Input::HandOver(program) => {
+                self.successor = Some(program);
+                Vec::new()
+            }
             Input::GuardianEnded(pid) => {
                 self.lost_guardian(pid);
                 Vec::new()
@@ -154,7 +161,7 @@ impl Supervisor {
         if let Some((soft, hard)) = self.open_files_limit {
             crate::sys::process::set_open_files_limit((soft, hard));
         }
-        let error = crate::guardian::take_its_place(&self.project);
+        let error = crate::guardian::take_its_place(&self.project, &own_program());
         // Nobody brings this one back now, as `status` tells.
         eprintln!("the guardian was killed, and cannot be replaced: {error}");
         let restored = crate::sys::process::raise_open_files_limit();

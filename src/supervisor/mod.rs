@@ -22,6 +22,7 @@ mod ending;
 mod exports;
 mod finish;
 mod foreground;
+mod hand_over;
 mod history;
 mod hooks;
 mod input;
@@ -157,6 +158,8 @@ struct Supervisor {
     layers: Layers,
     /// Whether anybody ever gave an order: until then there is nothing to be down from.
     had_order: bool,
+    /// The program that the next supervisor is run by, once another shall take over.
+    successor: Option<std::path::PathBuf>,
     /// Sentences about what was found at the start, for the proof.
     recovered: Vec<String>,
     events: EventLog,
@@ -275,6 +278,7 @@ impl Supervisor {
             nesting,
             open_files_limit,
             had_order: false,
+            successor: None,
             recovered,
         };
         supervisor.take_up_outputs(&found);
@@ -297,7 +301,7 @@ impl Supervisor {
     async fn turn(&mut self, sources: &mut Sources, mut after: impl FnMut(&Self)) {
         let mut stops_asked = 0_u32;
         loop {
-            if self.had_order && self.machine.is_down() {
+            if self.successor.is_some() || self.had_order && self.machine.is_down() {
                 return;
             }
             match self.next_item(sources).await {

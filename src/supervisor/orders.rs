@@ -34,6 +34,7 @@ impl Supervisor {
                 }
             }
             Request::Order(order, by, answer) => self.answer_order(&order, by, answer),
+            Request::HandOver(request, answer) => self.ask_program(request.program, answer),
             Request::Proof(services, answer) => {
                 let proof = self.prove(&services);
                 tokio::spawn(async move {

@@ -43,6 +43,8 @@ impl Supervisor {
             supervisor: Some(SupervisorStatus {
                 pid: std::process::id().cast_signed(),
                 guardian_pid: crate::sys::guardian::guardian_pid(),
+                program_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+                began: Some(self.clock.timestamp(self.clock.begun_at())),
                 manifest: self.manifest.as_ref().map(|manifest| manifest.file.clone()),
                 layers: Some(Box::new(self.layers.clone())),
                 usage: None,

@@ -40,6 +40,8 @@ fn status(services: Vec<(&str, ServiceStatus)>) -> Status {
         supervisor: Some(SupervisorStatus {
             pid: 4711,
             guardian_pid: None,
+            program_version: None,
+            began: None,
             manifest: None,
             layers: None,
             usage: None,
