@@ -20,7 +20,7 @@ pub struct Change {
 }
 
 /// Used by the supervisor only: a run that lives takes them over.
-const SUPERVISION: [&str; 12] = [
+const SUPERVISION: [&str; 13] = [
     "groups",
     "when",
     "depends_on",
@@ -32,6 +32,7 @@ const SUPERVISION: [&str; 12] = [
     "success_exit",
     "cleanup",
     "legacy_sessions",
+    "on_supervisor_loss",
     "log",
 ];
 
@@ -120,6 +121,7 @@ pub fn take_over(old: &Service, new: &Service, is_ready: bool) -> Service {
         success_exit: new.success_exit.clone(),
         cleanup: new.cleanup.clone(),
         legacy_sessions: new.legacy_sessions.clone(),
+        on_supervisor_loss: new.on_supervisor_loss,
         log: new.log,
         instance: new.instance.clone(),
         ..old.clone()
@@ -191,8 +193,8 @@ mod tests {
     use super::*;
     use crate::declare::{checked, in_group, name, needs, probed, process};
     use crate::manifest::model::{
-        Cleanup, Command, Condition, EnvFile, Exit, Export, HealthAction, Kind, Limit, Policy,
-        Probe, Signal, Source,
+        Cleanup, Command, Condition, EnvFile, Exit, Export, HealthAction, Kind, Limit,
+        OnSupervisorLoss, Policy, Probe, Signal, Source,
     };
     use crate::port::{Host, Port, Protocol};
 
@@ -287,7 +289,7 @@ mod tests {
         (|s| ready(s).interval = Duration::ZERO, &["ready.interval"]),
         (|s| ready(s).probe = file_probe(), &["ready"]),
     ];
-    const SUPERVISION: [(Edit, &[&str]); 15] = [
+    const SUPERVISION: [(Edit, &[&str]); 16] = [
         (
             |s| s.hooks.after_stop = Some(Command::Shell("x".into())),
             &["hooks.after_stop"],
@@ -320,6 +322,10 @@ mod tests {
         (
             |s| s.legacy_sessions = vec!["old".into()],
             &["legacy_sessions"],
+        ),
+        (
+            |s| s.on_supervisor_loss = OnSupervisorLoss::Stop,
+            &["on_supervisor_loss"],
         ),
         (|s| *s = in_group(s.clone(), "core"), &["groups"]),
         (
@@ -452,6 +458,7 @@ mod tests {
             "success_exit",
             "cleanup",
             "legacy_sessions",
+            "on_supervisor_loss",
             "log",
         ];
         let fields = fields(&process("web"));

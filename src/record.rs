@@ -80,6 +80,8 @@ pub enum Line {
     Passed(RunId),
     /// Nothing is left of this run.
     Gone(RunId),
+    /// The supervisor makes way for another in order: nothing is lost.
+    HandedOver,
     /// The project's own tmux server was started.
     TmuxServer(RecordedProcess),
 }
@@ -155,6 +157,8 @@ pub struct Ledger {
     pub open: BTreeMap<RunId, StartedRun>,
     /// Those of them that are known to be past their gate.
     pub passed: BTreeSet<RunId>,
+    /// Whether the supervisor that wrote it made way in order.
+    pub is_handed_over: bool,
     /// The project's own tmux server, if it was started.
     pub tmux_server: Option<RecordedProcess>,
 }
@@ -271,6 +275,7 @@ impl Ledger {
                 self.open.remove(&run);
                 self.passed.remove(&run);
             }
+            Line::HandedOver => self.is_handed_over = true,
             Line::TmuxServer(process) => self.tmux_server = Some(process),
         }
     }

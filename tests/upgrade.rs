@@ -75,6 +75,33 @@ fn services_do_not_notice_an_upgrade() {
     scene.end();
 }
 
+/// An upgrade is no loss; a killed supervisor is one.
+#[test]
+fn who_does_not_want_to_outlive_its_supervisor_is_started_anew() {
+    let scene = Scene::new(
+        r#"
+services:
+  stays: {command: [sleep, "100000"]}
+  goes: {command: "setsid sleep 100000 & echo $! >> left; exec sleep 100000", on_supervisor_loss: stop}
+"#,
+    );
+    scene.run(["up"]).success();
+    let (stays, goes) = (scene.pid("stays"), scene.pid("goes"));
+    let left: i32 = wait_for_file(&scene.path("left")).trim().parse().unwrap();
+    scene.run(["upgrade"]).success();
+    assert_eq!((scene.pid("stays"), scene.pid("goes")), (stays, goes));
+    scene.kill_supervisor();
+    scene.run(["up"]).success();
+    assert_eq!(scene.pid("stays"), stays);
+    assert_ne!(scene.pid("goes"), goes);
+    assert!(!is_alive(goes) && !is_alive(left));
+    assert_eq!(scene.service("goes")["restarts"], 0, "it is no failure");
+    let events = scene.run(["events", "goes"]).success().stdout;
+    assert!(events.contains("its supervisor was killed"), "{events}");
+    scene.run(["down"]).success();
+    scene.end();
+}
+
 #[test]
 fn a_program_that_cannot_take_over_changes_nothing() {
     let scene = Scene::new(MANIFEST);

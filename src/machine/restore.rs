@@ -24,7 +24,7 @@ use crate::machine::saved::{Saved, load};
 use crate::machine::service::{Node, Stage, State};
 use crate::machine::step::{Context, Finding, Input};
 use crate::machine::{AdoptedStage, Effect, Ended, Outcome, Project, RunEvent};
-use crate::manifest::model::Manifest;
+use crate::manifest::model::{Manifest, OnSupervisorLoss};
 use crate::time::Moment;
 
 /// What a run that was asked for its readiness by nobody gets at least to answer.
@@ -43,7 +43,8 @@ pub enum Found {
 }
 
 impl Project {
-    /// The project as it was left, and what is to be done now. What `found` does not name is
+    /// The project as it was left, and what is to be done now. `is_loss`: its supervisor was killed,
+    /// and did not make way in order. What `found` does not name is
     /// [`Found::Nothing`].
     pub fn restore(
         seed: u64,
@@ -51,6 +52,7 @@ impl Project {
         manifest: Option<&Manifest>,
         saved: BTreeMap<ServiceName, Saved>,
         found: &BTreeMap<RunId, Found>,
+        is_loss: bool,
         now: Moment,
     ) -> (Self, Vec<Effect>) {
         let is_declared = |name: &ServiceName| match manifest {
@@ -82,9 +84,26 @@ impl Project {
             // What came due while nobody was there.
             project.step(index, Input::Deadline, now, &mut outcome);
         }
+        if is_loss {
+            project.end_lost(found, now, &mut outcome);
+        }
         outcome.changed.extend(project.nodes.keys().cloned());
         let effects = project.finish(outcome, now);
         (project, effects)
+    }
+
+    /// Replaces the runs that are not to outlive the loss of their supervisor.
+    fn end_lost(&mut self, found: &BTreeMap<RunId, Found>, now: Moment, outcome: &mut Outcome) {
+        for index in 0..self.nodes.len() {
+            let is_lost = self.nodes[index].run().is_some_and(|run| {
+                run.service.on_supervisor_loss == OnSupervisorLoss::Stop
+                    && found.get(&run.id) == Some(&Found::Alive)
+            });
+            if is_lost {
+                let why = Finding::IsOutOfDate("its supervisor was killed".into());
+                self.step(index, Input::Finding(why), now, outcome);
+            }
+        }
     }
 
     /// One service meets what is found of its run.

@@ -159,6 +159,9 @@ pub struct Service {
     /// Names of tmux sessions that are ended before it starts and when it stops.
     #[serde(default)]
     pub legacy_sessions: Vec<String>,
+    /// What happens to its run when the supervisor was killed.
+    #[serde(default)]
+    pub on_supervisor_loss: OnSupervisorLoss,
     /// The bounds of its log.
     pub log: Log,
     /// Which instance of a template it is, if it is one.
@@ -390,6 +393,17 @@ pub struct Health {
     pub failures: u32,
     /// What is done then.
     pub action: HealthAction,
+}
+
+/// What the next supervisor does with a run whose supervisor was killed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnSupervisorLoss {
+    /// It goes on as it was.
+    #[default]
+    Adopt,
+    /// It is ended, and started anew if it is to run.
+    Stop,
 }
 
 /// What is done about a service that is unhealthy.

@@ -170,6 +170,10 @@ pub(crate) struct Defaults {
     /// The ways to end that count as well done. A service's own list replaces this one.
     #[schemars(extend("default" = [0], "examples" = [[0, 143]]))]
     pub(crate) success_exit: Field<Vec<Field<Exit>>>,
+    /// What the next supervisor does with a run whose supervisor was killed. A service's own word
+    /// replaces this one.
+    #[schemars(extend("default" = "adopt", "examples" = ["stop"]))]
+    pub(crate) on_supervisor_loss: Field<OnSupervisorLoss>,
     /// The bounds of a service's log. A service's own `log` wins field by field.
     #[schemars(extend("default" = {"max_size": "10MiB", "keep": 5}, "examples" = [{"max_size": "1MiB"}]))]
     pub(crate) log: Field<Log>,
@@ -298,6 +302,10 @@ pub(crate) struct Service {
     /// stops.
     #[schemars(inner(regex(pattern = SESSION)), extend("default" = [], "examples" = [["slack-bridge"]]))]
     pub(crate) legacy_sessions: Field<Vec<Field<String>>>,
+    /// What the next supervisor does with a run whose supervisor was killed. It does not count as such
+    /// when another takes over in order, by `upgrade`.
+    #[schemars(extend("default" = "adopt", "examples" = ["stop"]))]
+    pub(crate) on_supervisor_loss: Field<OnSupervisorLoss>,
     /// The bounds of its log.
     #[schemars(extend("default" = {"max_size": "10MiB", "keep": 5}, "examples" = [{"max_size": "1MiB"}]))]
     pub(crate) log: Field<Log>,
@@ -653,6 +661,17 @@ pub(crate) struct Health {
     /// comes then, as after any failure. `report`: it is shown as unhealthy until a check succeeds.
     #[schemars(extend("default" = "restart", "examples" = ["report"]))]
     pub(crate) action: Field<HealthAction>,
+}
+
+/// What the next supervisor does with a run whose supervisor was killed.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub(crate) enum OnSupervisorLoss {
+    /// It goes on as it was.
+    Adopt,
+    /// It is ended, and started anew if it is to run.
+    Stop,
 }
 
 /// What is done about a service that is unhealthy.

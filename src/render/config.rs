@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::manifest::environment::MASK;
 use crate::manifest::model::{
     Cleanup, Command, Environment, Exit, Export, Group, Health, Hooks, HttpProbe, Limit, Manifest,
-    Probe, Ready, Restart, Service, Signal, Source, Stop, TmuxServer, When,
+    OnSupervisorLoss, Probe, Ready, Restart, Service, Signal, Source, Stop, TmuxServer, When,
 };
 use crate::manifest::reference;
 use crate::manifest::{PrintError, to_yaml};
@@ -153,6 +153,9 @@ impl Shown<'_> {
         }
         if !service.legacy_sessions.is_empty() {
             put("legacy_sessions", json!(service.legacy_sessions));
+        }
+        if service.on_supervisor_loss != OnSupervisorLoss::Adopt {
+            put("on_supervisor_loss", json!(service.on_supervisor_loss));
         }
         let log = &service.log;
         put(

@@ -151,6 +151,7 @@ impl Supervisor {
             self.manifest.as_ref(),
             saved,
             &found,
+            !ledger.is_handed_over,
             self.clock.now(),
         );
         self.machine = machine;

@@ -20,6 +20,7 @@ use crate::control::protocol::{HandOverReply, Refusal, VERSION};
 use crate::event::Did;
 use crate::exit::ExitCode;
 use crate::guardian::{HAND_OVER, take_its_place};
+use crate::record::Line;
 use crate::sys::guardian;
 use crate::sys::helper::Helper;
 use crate::sys::process;
@@ -62,7 +63,7 @@ impl Supervisor {
 
     /// Leaves everything as it is to the next supervisor. Returns the code to exit with.
     pub(super) async fn hand_over(mut self, program: &Path, door: Door) -> u8 {
-        self.note_supervision(Did::HandedOver, Some(format!("to {}", program.display())));
+        self.note_hand_over(program);
         let _ = door.leaving.send(true);
         let _ = tokio::time::timeout(LEAVING_TAKES_AT_MOST, door.server).await;
         if guardian::guardian_pid().is_some() {
@@ -83,11 +84,19 @@ impl Supervisor {
 
     /// Becomes the program, called as this process was. Returns only when that fails.
     pub(super) fn become_program(&mut self, program: &Path) {
-        self.note_supervision(Did::HandedOver, Some(format!("to {}", program.display())));
+        self.note_hand_over(program);
         self.restore_limit();
         let error = guardian::become_program(program, std::env::args_os().skip(1));
         eprintln!("cannot become {}: {error}", program.display());
         if let Err(error) = process::raise_open_files_limit() {
+            eprintln!("{error}");
+        }
+    }
+
+    fn note_hand_over(&mut self, program: &Path) {
+        self.note_supervision(Did::HandedOver, Some(format!("to {}", program.display())));
+        if let Err(error) = self.write_ledger(Line::HandedOver) {
+            // The next one takes this for a loss.
             eprintln!("{error}");
         }
     }

@@ -9,7 +9,8 @@ use indexmap::IndexMap;
 use baudbot::id::{GroupName, ProjectName, ServiceName};
 use baudbot::manifest::model::{
     Cleanup, Command, Condition, Dependency, Environment, Exit, Group, Health, HealthAction, Hooks,
-    Kind, Log, Manifest, Policy, Probe, Ready, Restart, Service, Signal, Stop, TmuxServer, When,
+    Kind, Log, Manifest, OnSupervisorLoss, Policy, Probe, Ready, Restart, Service, Signal, Stop,
+    TmuxServer, When,
 };
 
 pub(crate) fn name(text: &str) -> ServiceName {
@@ -59,6 +60,7 @@ pub(crate) fn process(text: &str) -> Service {
         success_exit: vec![Exit::Code(0)],
         cleanup: Cleanup::Pgid,
         legacy_sessions: Vec::new(),
+        on_supervisor_loss: OnSupervisorLoss::Adopt,
         log: Log {
             max_size: 10 << 20,
             keep: 5,

@@ -241,7 +241,7 @@ impl World {
         let next_run = RunId(self.fakes.keys().next_back().map_or(1, |run| run.0 + 1));
         self.call("a new supervisor", |project, now| {
             let (restored, effects) =
-                Project::restore(seed, next_run, Some(&manifest), saved, &found, now);
+                Project::restore(seed, next_run, Some(&manifest), saved, &found, true, now);
             *project = restored;
             effects
         })

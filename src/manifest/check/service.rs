@@ -14,7 +14,8 @@ use crate::manifest::User;
 use crate::manifest::diagnostic::{Diagnostic, Severity};
 use crate::manifest::field::{Field, Spanned};
 use crate::manifest::model::{
-    Cleanup, Command, Dependency, Exit, Hooks, Kind, Log, Policy, Restart, Service, Signal, Stop,
+    Cleanup, Command, Dependency, Exit, Hooks, Kind, Log, OnSupervisorLoss, Policy, Restart,
+    Service, Signal, Stop,
 };
 use crate::manifest::raw;
 use crate::manifest::scalars::{self, Unfit};
@@ -136,6 +137,7 @@ fn resolved(
         success_exit: success_exit(raw, &defaults, &mut values),
         cleanup: cleanup(world, declared, session.as_deref(), &mut values),
         legacy_sessions: tmux::legacy_sessions(raw, name, values.diagnostics),
+        on_supervisor_loss: on_supervisor_loss(raw, &defaults),
         log: log(raw, &defaults, &mut values),
         env: resolved.environment.clone(),
         kind,
@@ -352,6 +354,18 @@ fn max_delay(
 /// The value of the highest layer that has one.
 fn pick<'a, S, T>(layers: &[&'a S], of: impl Fn(&'a S) -> &'a Field<T>) -> Option<&'a Spanned<T>> {
     layers.iter().rev().find_map(|layer| of(layer).written())
+}
+
+fn on_supervisor_loss(raw: &raw::Service, defaults: &[&raw::Defaults]) -> OnSupervisorLoss {
+    let written = layered(
+        defaults,
+        |one| &one.on_supervisor_loss,
+        &raw.on_supervisor_loss,
+    );
+    match written.map(|one| one.value) {
+        None | Some(raw::OnSupervisorLoss::Adopt) => OnSupervisorLoss::Adopt,
+        Some(raw::OnSupervisorLoss::Stop) => OnSupervisorLoss::Stop,
+    }
 }
 
 fn success_exit(
