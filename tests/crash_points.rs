@@ -40,7 +40,7 @@ fn manifest(edit: &str) -> String {
         "services:
   a: {{command: [sh, member, a], ready: {{log: up}}}}
   once: {{type: task, command: [sh, member, once]}}
-  t: {{type: tmux, command: [sh, member, t]}}
+  t: {{type: tmux, command: [sh, member, t], ready: {{log: up}}}}
   d: {{command: [sh, member, d, {edit}], ready: {{log: up}}, depends_on: [a, once]}}
 "
     )
@@ -79,15 +79,16 @@ fn struck(scene: &Scene, command: &str, number: u32) -> (Outcome, bool) {
     println!("{command}, killed at {last}: {:?}", outcome.code);
     if outcome.code != Some(0) {
         println!("{}", outcome.stderr);
-        // Only of a restart it cannot be said whether it is still to be done.
-        assert_eq!(command, "restart", "{}", outcome.stderr);
-        let told = "the supervisor left before everything was restarted";
+        let told = "the supervisor left before everything was";
         assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
-        assert!(
-            outcome.stderr.contains("give the order again"),
-            "{}",
-            outcome.stderr
-        );
+        if command == "restart" {
+            // Of a restart it cannot be said whether it is still to be done.
+            let help = "give the order again";
+            assert!(outcome.stderr.contains(help), "{}", outcome.stderr);
+        } else {
+            // On a busy host the next supervisor may come too late for a command that waits for it.
+            scene.run([command]).success();
+        }
     }
     (outcome, is_there)
 }
