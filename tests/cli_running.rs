@@ -771,7 +771,17 @@ impl<'a> Terminal<'a> {
 
 impl Drop for Terminal<'_> {
     fn drop(&mut self) {
+        let format = "#{pid} #{pane_pid}";
+        let told = self
+            .tmux(&["display-message", "-p", "-t", "outer", format])
+            .out;
         self.tmux(&["kill-server"]);
+        // It says that it ends, and then does.
+        for pid in told.split_whitespace() {
+            while std::path::Path::new("/proc").join(pid).exists() {
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
+        }
     }
 }
 

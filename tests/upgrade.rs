@@ -95,7 +95,7 @@ services:
     assert_eq!(scene.pid("stays"), stays);
     assert_ne!(scene.pid("goes"), goes);
     assert!(!is_alive(goes) && !is_alive(left));
-    assert_eq!(scene.service("goes")["restarts"], 0, "it is no failure");
+    assert_eq!(scene.service("goes")["state"], "ready");
     let events = scene.run(["events", "goes"]).success().stdout;
     assert!(events.contains("its supervisor was killed"), "{events}");
     scene.run(["down"]).success();
@@ -110,8 +110,12 @@ fn a_program_that_cannot_take_over_changes_nothing() {
     let broken = scene.path("broken");
     fs::write(&broken, "#!/bin/sh\necho 'something else 1.0'\n").unwrap();
     fs::set_permissions(&broken, fs::Permissions::from_mode(0o755)).unwrap();
+    let hollow = scene.path("hollow");
+    fs::write(&hollow, "#!/bin/sh\necho baudbot 9.9.9\n").unwrap();
+    fs::set_permissions(&hollow, fs::Permissions::from_mode(0o755)).unwrap();
     for (program, why) in [
         ("broken", "something else 1.0"),
+        ("hollow", "cannot be asked to hand over"),
         ("missing", "No such file"),
     ] {
         let refused = scene.run(["upgrade", program]).code(1).stderr;

@@ -353,17 +353,39 @@ fn is_first_asked(why: &Why) -> bool {
     }
 }
 
-/// Who of these is still there, for people: `4711 (node bridge.mjs) and 2 more`. Whoever may see the
-/// state of a project may see the command lines of its processes anyway.
-fn remaining(who: &[Identity]) -> Option<String> {
+/// Who of these is still there.
+fn remaining(who: &[Identity]) -> Option<Remaining> {
     let alive = who.iter().filter(|one| one.is_alive());
     let alive: Vec<i32> = alive.map(|one| one.pid).collect();
-    let first = alive.first()?;
-    let mut text = format!("{first} ({})", shortened(&sweep::command_of(*first)));
-    if alive.len() > 1 {
-        text += &format!(" and {} more", alive.len() - 1);
+    let first = *alive.first()?;
+    Some(Remaining {
+        pid: first,
+        command: sweep::command_of(first),
+        more: alive.len() - 1,
+    })
+}
+
+/// Who is still there of a run that is being stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Remaining {
+    /// One of them.
+    pid: i32,
+    /// Its command line.
+    command: String,
+    /// How many there are beside it.
+    more: usize,
+}
+
+impl Remaining {
+    /// For people: `4711 (node bridge.mjs) and 2 more`. `hide` takes the secrets out of the command
+    /// line, before it is cut.
+    pub(super) fn words(&self, hide: impl FnOnce(String) -> String) -> String {
+        let command = shortened(&hide(self.command.clone()));
+        match self.more {
+            0 => format!("{} ({command})", self.pid),
+            more => format!("{} ({command}) and {more} more", self.pid),
+        }
     }
-    Some(text)
 }
 
 /// The longest command line that is shown of one that is waited for, in characters.
@@ -476,5 +498,26 @@ impl Ending {
         } else {
             Err(format!("sessions stay: {}", left.join(", ")))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_hidden_before_the_command_line_is_cut() {
+        let secret = "0123456789";
+        let who = Remaining {
+            pid: 7,
+            command: format!("{} {secret} more", "x".repeat(LONGEST_SHOWN - 5)),
+            more: 2,
+        };
+        let words = who.words(|text| text.replace(secret, "***"));
+        assert!(!words.contains("0123"), "{words}");
+        assert!(
+            words.starts_with("7 (xxx") && words.ends_with("…) and 2 more"),
+            "{words}"
+        );
     }
 }

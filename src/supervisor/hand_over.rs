@@ -5,7 +5,8 @@
 //! supervisor from the program that was asked for; without one this process becomes a guardian, or in
 //! the foreground simply that program, and stays the parent of its services.
 //!
-//! The program is asked for its version first: one that cannot be executed changes nothing.
+//! The program is asked first for its version, and for the control socket that it would open: one that
+//! cannot be executed, or could not be asked for the next upgrade, changes nothing.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,7 +21,7 @@ use crate::control::protocol::{HandOverReply, Refusal, VERSION};
 use crate::event::Did;
 use crate::exit::ExitCode;
 use crate::guardian::{HAND_OVER, take_its_place};
-use crate::record::Line;
+use crate::record::{Ledger, Line};
 use crate::sys::guardian;
 use crate::sys::helper::Helper;
 use crate::sys::process;
@@ -78,6 +79,7 @@ impl Supervisor {
         self.restore_limit();
         let error = take_its_place(&self.project, program);
         eprintln!("cannot become {}: {error}", program.display());
+        self.take_hand_over_back();
         // Somebody has to: whoever gives the next order starts one.
         HAND_OVER
     }
@@ -88,6 +90,7 @@ impl Supervisor {
         self.restore_limit();
         let error = guardian::become_program(program, std::env::args_os().skip(1));
         eprintln!("cannot become {}: {error}", program.display());
+        self.take_hand_over_back();
         if let Err(error) = process::raise_open_files_limit() {
             eprintln!("{error}");
         }
@@ -98,6 +101,18 @@ impl Supervisor {
         if let Err(error) = self.write_ledger(Line::HandedOver) {
             // The next one takes this for a loss.
             eprintln!("{error}");
+        }
+    }
+
+    /// Nobody took over: the next death is a loss.
+    fn take_hand_over_back(&mut self) {
+        let ledger = Ledger {
+            is_handed_over: false,
+            ..self.ledger.sum().clone()
+        };
+        match self.project.begin_ledger(ledger) {
+            Ok(ledger) => self.ledger = ledger,
+            Err(error) => eprintln!("{error}"),
         }
     }
 
@@ -114,19 +129,33 @@ async fn version_of(program: &Path) -> Result<String, String> {
     if !program.is_absolute() {
         return Err("its path is not absolute".into());
     }
+    let version = said_by(program, &["--version"]).await?;
+    if !version.starts_with("baudbot ") {
+        return Err(format!("asked for its version, it says {version:?}"));
+    }
+    let interface = said_by(program, &["schema", "control-api"]).await?;
+    if !interface.contains("/v1/handover") {
+        return Err(format!(
+            "{version} cannot be asked to hand over in its turn"
+        ));
+    }
+    Ok(version)
+}
+
+/// What a program writes to its standard output.
+async fn said_by(program: &Path, arguments: &[&str]) -> Result<String, String> {
     let mut command = Command::new(program);
-    command.arg("--version").kill_on_drop(true);
+    command.args(arguments).kill_on_drop(true);
     command.stdin(std::process::Stdio::null());
     command.stdout(std::process::Stdio::piped());
     command.stderr(std::process::Stdio::piped());
     let helper = Helper::spawn(&mut command).map_err(|error| error.to_string())?;
     let output = helper.output().await.map_err(|error| error.to_string())?;
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    match output.status.success() && said.starts_with("baudbot ") {
-        true => Ok(said),
-        false => Err(format!(
-            "asked for its version, it says {said:?} ({})",
-            output.status
-        )),
+    if output.status.success() {
+        Ok(said)
+    } else {
+        let words = arguments.join(" ");
+        Err(format!("`{words}` ended with {}", output.status))
     }
 }

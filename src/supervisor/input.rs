@@ -3,6 +3,7 @@
 use tokio::sync::mpsc;
 
 use super::Supervisor;
+use super::ending::Remaining;
 use super::hooks::BeforeStart;
 use super::sessions::MadeSession;
 use crate::control::protocol::LastProbe;
@@ -64,7 +65,7 @@ pub(super) enum Input {
         survivors: Vec<Survivor>,
     },
     /// Who is still there of a run that is being stopped, for people.
-    Remaining(RunId, String),
+    Remaining(RunId, Remaining),
     /// The project's own tmux server runs, as this process.
     TmuxServer(crate::record::RecordedProcess),
     /// This program is fit to be the next supervisor's.

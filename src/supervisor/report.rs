@@ -78,13 +78,17 @@ impl Supervisor {
             since: Some(self.clock.timestamp(view.since)),
             deadline: view.deadline.map(|deadline| self.clock.timestamp(deadline)),
             awaits: match view.state {
-                StateWord::Starting => awaited(service),
-                StateWord::Stopping if view.is_in_grace => view
-                    .run
-                    .and_then(|run| self.runs.get(&run)?.remaining.clone()),
+                StateWord::Starting => {
+                    awaited(service).map(|awaited| self.without_secrets(view.run, awaited))
+                }
+                StateWord::Stopping if view.is_in_grace => {
+                    let remaining = view
+                        .run
+                        .and_then(|run| self.runs.get(&run)?.remaining.as_ref());
+                    remaining.map(|who| who.words(|text| self.without_secrets(view.run, text)))
+                }
                 _ => None,
-            }
-            .map(|awaited| self.without_secrets(view.run, awaited)),
+            },
             waits_for: view.waits_for,
             is_stuck: view.is_stuck,
             restarts: view.restarts,

@@ -10,6 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Supervisor;
 use super::ending::Known;
+use super::ending::Remaining;
 use super::notified::Notified;
 use super::sessions::{Sessions, Tmux};
 use crate::control::protocol::LastProbe;
@@ -57,7 +58,7 @@ pub(super) struct LiveRun {
     /// Something that people should know of it.
     pub(super) note: Option<String>,
     /// Whom its stop waits for.
-    pub(super) remaining: Option<String>,
+    pub(super) remaining: Option<Remaining>,
     /// The command that runs beside it once it is ready.
     pub(super) after_ready: Option<AbortOnDropHandle<()>>,
     /// Starts it, then waits for its leader's end.
@@ -260,14 +261,14 @@ impl Supervisor {
     }
 
     /// These are still there, although the run is being stopped.
-    pub(super) fn note_remaining(&mut self, id: RunId, text: String) {
+    pub(super) fn note_remaining(&mut self, id: RunId, who: Remaining) {
         let Some(run) = self.runs.get_mut(&id) else {
             return;
         };
-        if run.remaining.as_ref() == Some(&text) {
+        if run.remaining.as_ref() == Some(&who) {
             return;
         }
-        run.remaining = Some(text);
+        run.remaining = Some(who);
         let service = run.service.name.clone();
         self.announce(service);
     }
