@@ -170,3 +170,38 @@ services:
     scene.expect_state("other", "ready");
     scene.end();
 }
+
+/// The ordinary server is the one that a plain `tmux` of whoever gives the order reaches.
+#[test]
+fn the_ordinary_server_is_that_of_the_ordering_terminal() {
+    let mut scene = Scene::new(
+        r#"
+tmux: {server: default}
+services:
+  a: {type: tmux, session: ours, command: [sleep, '1000']}
+"#,
+    );
+    let directory = scene.path("sockets");
+    std::fs::create_dir(&directory).unwrap();
+    let directory = directory.to_str().unwrap().to_owned();
+    let tmux = |scene: &Scene, arguments: &[&str]| {
+        let mut command = scene.program("tmux");
+        command
+            .env("TMUX_TMPDIR", &directory)
+            .args(["-f", "/dev/null"]);
+        command.args(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        finish(command.spawn().unwrap())
+    };
+    tmux(&scene, &["new-session", "-d", "-s", "theirs", "sleep 1000"]).success();
+    scene.set("TMUX_TMPDIR", &directory);
+    scene.run(["up"]).success();
+    let listed = tmux(&scene, &["list-sessions", "-F", "#{session_name}"]).success();
+    let listed: BTreeSet<&str> = listed.stdout.lines().collect();
+    assert_eq!(listed, ["ours", "theirs"].into());
+    scene.run(["down"]).success();
+    let listed = tmux(&scene, &["list-sessions", "-F", "#{session_name}"]).success();
+    assert_eq!(listed.stdout, "theirs\n");
+    tmux(&scene, &["kill-server"]).success();
+    scene.end();
+}

@@ -146,7 +146,8 @@ fn not_running(call: &Call, name: &ServiceName) -> Failure {
 /// whoever attaches that one is a server like any other: it is asked, never founded.
 pub(super) fn server(project: &Project, manifest: Option<&Manifest>) -> Server {
     let target = match manifest.map(|manifest| &manifest.tmux) {
-        Some(TmuxServer::Default) => Target::Default,
+        // Whoever attaches has a TMUX_TMPDIR of their own.
+        Some(TmuxServer::Default | TmuxServer::DefaultIn(_)) => Target::Default,
         Some(TmuxServer::Socket(path)) => Target::Socket(path.clone()),
         Some(TmuxServer::Private) | None => Target::Socket(project.tmux_socket()),
     };

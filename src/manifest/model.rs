@@ -84,6 +84,8 @@ pub enum TmuxServer {
     Private,
     /// The user's ordinary server: shared property, of which only matching sessions are touched.
     Default,
+    /// The same, in this directory: the `TMUX_TMPDIR` of the command that gave the order (`tmux(1)`).
+    DefaultIn(PathBuf),
     /// The server on this socket: shared property too.
     Socket(PathBuf),
 }

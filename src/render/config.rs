@@ -35,7 +35,7 @@ pub fn value(manifest: &Manifest, shown: Shown<'_>) -> Value {
     whole.insert("project".into(), json!(manifest.project));
     let server = match &manifest.tmux {
         TmuxServer::Private => "private".into(),
-        TmuxServer::Default => "default".into(),
+        TmuxServer::Default | TmuxServer::DefaultIn(_) => "default".into(),
         TmuxServer::Socket(path) => shown.text(&path.to_string_lossy()),
     };
     whole.insert("tmux".into(), json!({ "server": server }));

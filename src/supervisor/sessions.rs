@@ -169,6 +169,7 @@ impl Tmux {
         match &self.choice {
             TmuxServer::Private => "private".into(),
             TmuxServer::Default => "default".into(),
+            TmuxServer::DefaultIn(directory) => format!("default in {}", directory.display()),
             TmuxServer::Socket(path) => path.display().to_string(),
         }
     }
@@ -181,12 +182,18 @@ impl Tmux {
                 mark: self.private.0.mark,
                 open_files_limit: self.private.0.open_files_limit,
             },
-            TmuxServer::Default => Target::Default,
+            TmuxServer::Default | TmuxServer::DefaultIn(_) => Target::Default,
             TmuxServer::Socket(path) => Target::Socket(path.clone()),
         };
+        let directory = match &self.choice {
+            TmuxServer::DefaultIn(directory) => Some(directory),
+            TmuxServer::Private | TmuxServer::Default | TmuxServer::Socket(_) => None,
+        };
+        let directory = directory.map(|directory| directory.to_string_lossy().into_owned());
         let environment: BTreeMap<String, String> = TMUX_ENVIRONMENT
             .iter()
             .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
+            .chain(directory.map(|directory| ("TMUX_TMPDIR".to_owned(), directory)))
             .collect();
         Server {
             target,

@@ -277,7 +277,14 @@ impl<'a> World<'a> {
         if let Some(server) = tmux.server.written() {
             self.tmux_server = match server.value.as_str() {
                 "private" => TmuxServer::Private,
-                "default" => TmuxServer::Default,
+                "default" => {
+                    let environment = &self.input.context.environment;
+                    let directory = environment.get("TMUX_TMPDIR").map(std::path::PathBuf::from);
+                    match directory.filter(|directory| directory.is_absolute()) {
+                        Some(directory) => TmuxServer::DefaultIn(directory),
+                        None => TmuxServer::Default,
+                    }
+                }
                 _ => {
                     let environment = &self.input.context.environment;
                     let empty = BTreeMap::new();
