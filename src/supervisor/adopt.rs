@@ -48,7 +48,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Supervisor;
 use super::ending::{Ending, SIGTERM, look};
 use super::finish::STRAY_GRACE;
-use super::input::Outbox;
+use super::input::{Input, Outbox};
 use super::output::Drainer;
 use super::runs::{LiveRun, identity, recorded};
 use super::sessions::Sessions;
@@ -447,10 +447,10 @@ impl Supervisor {
         };
         let log = self.project.log_file(&service.name);
         let keep = service.log.keep;
-        let (name, outbox) = (service.name.clone(), self.outbox.clone());
+        let outbox = self.outbox.clone();
         tokio::task::spawn_blocking(move || {
             if is_in_log(&log, keep, &pattern, began) {
-                outbox.run(&name, id, RunEvent::Ready);
+                outbox.put(Input::LineSeen(id));
             }
         });
     }

@@ -64,6 +64,8 @@ pub(super) enum Input {
         /// They.
         survivors: Vec<Survivor>,
     },
+    /// The line that this run is to be ready by was there before it was watched for.
+    LineSeen(RunId),
     /// Who is still there of a run that is being stopped, for people.
     Remaining(RunId, Remaining),
     /// The project's own tmux server runs, as this process.
@@ -115,6 +117,13 @@ impl Supervisor {
             }
             Input::BeforeStart(ended) => {
                 self.before_start_ended(ended);
+                Vec::new()
+            }
+            Input::LineSeen(run) => {
+                let run = self.runs.get(&run);
+                if let Some(output) = run.and_then(|run| self.outputs.get(&run.service.name)) {
+                    output.note_seen();
+                }
                 Vec::new()
             }
             Input::Remaining(run, text) => {

@@ -97,6 +97,15 @@ impl Output {
         self.watch = Some(receiver);
     }
 
+    /// Such a line came before it was watched for.
+    pub(super) fn note_seen(&self) {
+        let watch = lock(&self.sink).watch.take();
+        if let Some(seen) = watch.and_then(|watch| watch.seen) {
+            // The probe may have been given up.
+            let _ = seen.send(());
+        }
+    }
+
     /// What answers once such a line came.
     pub(super) fn take_watch(&mut self) -> Option<oneshot::Receiver<()>> {
         self.watch.take()
