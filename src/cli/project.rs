@@ -13,6 +13,7 @@ use crate::id::ProjectName;
 use crate::manifest::model::{Instance, Manifest};
 use crate::manifest::source::Sources;
 use crate::manifest::{self, Context, Directories, Loaded};
+use crate::plan::Selector;
 use crate::render;
 use crate::store::Project;
 use crate::sys::account::Account;
@@ -88,25 +89,47 @@ pub(super) fn environment() -> BTreeMap<String, String> {
 
 /// The manifest, if it is without errors; otherwise they are shown. Warnings are shown in any case.
 pub(super) fn manifest(call: &Call) -> Result<Manifest, Failure> {
-    manifest_with(call, &[])
+    manifest_with(call, &[], &[])
 }
 
-/// As [`manifest`], with instances that are asked for.
-pub(super) fn manifest_with(call: &Call, wanted: &[Instance]) -> Result<Manifest, Failure> {
-    Ok(resolved(call, wanted)?.0)
+/// As [`manifest`], with instances that are asked for. Whoever asks for services by name need not hear
+/// what others lack: warnings are kept back where nothing that is `selected` lacks anything.
+pub(super) fn manifest_with(
+    call: &Call,
+    wanted: &[Instance],
+    selected: &[Selector],
+) -> Result<Manifest, Failure> {
+    let concerns = |manifest: &Manifest| {
+        let lacks = |name| {
+            let service = manifest.services.get(name);
+            service.is_some_and(|service| !service.missing.is_empty())
+        };
+        selected.is_empty()
+            || selected.iter().any(|one| match one {
+                Selector::Service(name) => lacks(name),
+                Selector::Group(name) => manifest.members(name).any(lacks),
+            })
+    };
+    Ok(resolved(call, wanted, concerns)?.0)
 }
 
 /// As [`manifest`], with the texts that it was made from.
 pub(super) fn manifest_and_sources(call: &Call) -> Result<(Manifest, Sources), Failure> {
-    resolved(call, &[])
+    resolved(call, &[], |_| true)
 }
 
-fn resolved(call: &Call, wanted: &[Instance]) -> Result<(Manifest, Sources), Failure> {
+fn resolved(
+    call: &Call,
+    wanted: &[Instance],
+    shows_warnings: impl FnOnce(&Manifest) -> bool,
+) -> Result<(Manifest, Sources), Failure> {
     let (file, loaded) = load_with(call, wanted)?;
     if let Some(manifest) = &loaded.manifest {
         instances::check(manifest, wanted)?;
     }
-    call.note(&render::diagnostics::diagnostics(&loaded, &call.err));
+    if loaded.manifest.as_ref().is_none_or(shows_warnings) {
+        call.note(&render::diagnostics::diagnostics(&loaded, &call.err));
+    }
     let manifest = loaded.manifest.ok_or(Failure::Told(ExitCode::Manifest))?;
     match explicit_name(call)? {
         Some(name) if name != manifest.project => Err(Failure::new(

@@ -124,7 +124,7 @@ fn request(
     selection: Vec<Selector>,
     wanted: &[Instance],
 ) -> Result<(Project, OrderRequest), Failure> {
-    let manifest = project::manifest_with(call, wanted)?;
+    let manifest = project::manifest_with(call, wanted, &selection)?;
     let project = Project::locate(&manifest.project)?;
     let request = OrderRequest {
         version: VERSION,

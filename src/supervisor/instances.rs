@@ -69,9 +69,13 @@ impl Supervisor {
             let names: Vec<String> = there.iter().map(|name| format!("`{name}`")).collect();
             return Err(refusal(
                 code!("run::too_many_instances"),
-                format!("`{template}` may have {most} instances at a time (`max_instances`)"),
+                format!(
+                    "`{template}` may have {most} {} at a time (`max_instances`)",
+                    if most == 1 { "instance" } else { "instances" }
+                ),
                 Some(match names.as_slice() {
                     [] => "ask for fewer".to_owned(),
+                    [one] => format!("stop {one}"),
                     names => format!("stop one of {}", names.join(", ")),
                 }),
                 ExitCode::Blocked,
