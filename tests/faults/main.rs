@@ -1,0 +1,5 @@
+//! What went wrong in ordinary and hostile use, each kind with the input that showed it: a module
+//! for each promise that was broken.
+
+#[path = "../scene/mod.rs"]
+mod scene;
