@@ -26,7 +26,6 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -42,7 +41,7 @@ use crate::id::ProjectName;
 use crate::manifest::model;
 use crate::record::{ORPHANS_KEPT, OrphanExit, newest_lines};
 use crate::store::Project;
-use crate::sys::fifo::hold_all;
+use crate::sys::fifo::HeldFifos;
 use crate::sys::guardian::{self as system, Woken};
 use crate::sys::identity::{Exit, Identity};
 use crate::sys::{crash, detach, process};
@@ -122,13 +121,13 @@ pub fn take_its_place(project: &Project, program: &Path) -> io::Error {
     if let Err(error) = system::hold_signals() {
         return error;
     }
-    let held = hold_all(&project.fifo_dir());
+    let held = HeldFifos::of(&project.fifo_dir());
     become_program(project, program, &held)
 }
 
 /// Becomes a guardian of this project, run by `program`; it has begun already.
-fn become_program(project: &Project, program: &Path, held: &[OwnedFd]) -> io::Error {
-    for fifo in held {
+fn become_program(project: &Project, program: &Path, held: &HeldFifos) -> io::Error {
+    for fifo in held.descriptors() {
         // One that is lost is opened again in a moment.
         let _ = system::keep_over_exec(fifo);
     }
@@ -155,7 +154,7 @@ struct Guardian {
     /// Whether the next one is to stop everything.
     is_stopping: bool,
     /// The FIFOs of services.
-    held: Vec<OwnedFd>,
+    held: HeldFifos,
     /// What the supervisor gets; ours is higher.
     open_files_limit: Option<(u64, u64)>,
 }
@@ -181,7 +180,7 @@ impl Guardian {
         } else {
             system::inherited_descriptors().unwrap_or_default()
         };
-        let held = hold_all(&project.fifo_dir());
+        let held = HeldFifos::of(&project.fifo_dir());
         drop(inherited);
         let now = Instant::now();
         Ok(Self {
@@ -221,8 +220,7 @@ impl Guardian {
             match system::next_signal(limit) {
                 Ok(Woken::StopAsked) => self.stop(),
                 Ok(Woken::StartAsked) => self.start_at = Instant::now(),
-                // Those that are held already are opened before they are let go.
-                Ok(Woken::FifosMade) => self.held = hold_all(&self.project.fifo_dir()),
+                Ok(Woken::FifosMade) => self.held.renew(),
                 Ok(Woken::ChildEnded | Woken::TimeOver) => {}
                 Err(error) => {
                     self.say(&format!("cannot wait for signals: {error}"));

@@ -62,7 +62,8 @@ fn the_guardian_is_the_supervisor_s_parent_small_and_apart_from_everything() {
         held() == [fifos.join("a.stderr"), fifos.join("a.stdout")]
     });
     let open = fs::read_dir(format!("/proc/{guardian}/fd")).unwrap();
-    assert_eq!(open.count(), 3 + 2);
+    // The standard streams, the FIFOs, and the watch on their directory.
+    assert_eq!(open.count(), 3 + 2 + 1);
     scene.run(["down"]).success();
     assert!(!is_alive(guardian) && !is_alive(supervisor));
     scene.end();

@@ -59,7 +59,7 @@ use crate::manifest::model::Manifest;
 use crate::record::{Damage, Ledger, Line};
 use crate::store::{LedgerWriter, Lock, Project, StoreError};
 use crate::sys::crash;
-use crate::sys::fifo::hold_all;
+use crate::sys::fifo::HeldFifos;
 use crate::sys::guardian;
 use crate::sys::identity::Identity;
 use crate::sys::mark::{Mark, Nesting, ProjectId};
@@ -231,7 +231,7 @@ impl Supervisor {
         }
 
         // What services that end from here on have printed last must not go with them.
-        let held = hold_all(&project.fifo_dir());
+        let held = HeldFifos::of(&project.fifo_dir());
         let boot_id = crate::sys::identity::boot_id()
             .map_err(system("tell which boot of the host this is"))?;
         let (found, damages) = adopt::read_settled(&project, &boot_id).await?;
