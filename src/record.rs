@@ -17,6 +17,7 @@
 //! ledger tells of can be alive.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +58,9 @@ pub enum Line {
         /// The boot in which it is written. Moments are counted from it.
         #[serde(default)]
         boot_id: Option<String>,
+        /// The manifest that the project was brought up from last, also when nothing of it is up.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        manifest_file: Option<PathBuf>,
     },
     /// From here on this is what should run.
     Manifest(Box<Manifest>),
@@ -151,6 +155,9 @@ pub struct Ledger {
     pub boot_id: Option<String>,
     /// What should run, if anything ever was ordered.
     pub manifest: Option<Box<Manifest>>,
+    /// The manifest file of the last order that brought one. It outlives `down` and the boot, so that
+    /// the project can be brought up again by its name.
+    pub manifest_file: Option<PathBuf>,
     /// How far the services have come.
     pub services: BTreeMap<ServiceName, Saved>,
     /// Runs of which something may be left, in the order of their start.
@@ -234,12 +241,19 @@ impl Ledger {
     pub fn take(&mut self, line: Line) {
         match line {
             Line::Ledger {
-                next_run, boot_id, ..
+                next_run,
+                boot_id,
+                manifest_file,
+                ..
             } => {
                 self.next_run = self.next_run.max(next_run);
                 self.boot_id = boot_id;
+                self.manifest_file = manifest_file;
             }
-            Line::Manifest(manifest) => self.manifest = Some(manifest),
+            Line::Manifest(manifest) => {
+                self.manifest_file = Some(manifest.file.clone());
+                self.manifest = Some(manifest);
+            }
             Line::Service {
                 name,
                 declaration,
@@ -321,6 +335,7 @@ impl Ledger {
             project: project.clone(),
             next_run: self.next_run,
             boot_id: self.boot_id.clone(),
+            manifest_file: self.manifest_file.clone(),
         }];
         lines.extend(self.manifest.clone().map(Line::Manifest));
         lines.extend(self.tmux_server.clone().map(Line::TmuxServer));
@@ -335,8 +350,15 @@ impl Ledger {
         lines.iter().map(Line::text).collect()
     }
 
+    /// Whether anything of the project runs, or is wanted to: then it belongs to its manifest, and an
+    /// order that comes from another one is refused. Ask it of what counts in this boot.
+    pub fn is_anything_up(&self) -> bool {
+        !self.open.is_empty() || self.services.values().any(|saved| !saved.life.is_down())
+    }
+
     /// What of it counts in the boot `boot_id`. After another, nothing is alive that it tells of,
-    /// and its moments mean nothing: only which run numbers were used is of use.
+    /// and its moments mean nothing: only which run numbers were used is of use, and
+    /// which manifest it ran from.
     pub fn in_boot(self, boot_id: &str) -> Self {
         let is_same = match &self.boot_id {
             Some(own) => own == boot_id,
@@ -348,6 +370,7 @@ impl Ledger {
         } else {
             Self {
                 next_run: self.next_run,
+                manifest_file: self.manifest_file,
                 ..Self::default()
             }
         };

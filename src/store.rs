@@ -26,6 +26,12 @@ use crate::sys::identity::{Identity, PidFd};
 /// The longest path that a unix socket may have, from `unix(7)`: 108 bytes with the closing zero.
 const LONGEST_SOCKET_PATH: usize = 107;
 
+/// The project that this process is a service of, or that a person means.
+const PROJECT_VARIABLE: &str = "BAUDBOT_PROJECT";
+
+/// The state directory of that project.
+const STATE_VARIABLE: &str = "BAUDBOT_STATE_DIR";
+
 /// What can go wrong with the files of a project.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -136,9 +142,11 @@ fn file_error<'a>(
 ///
 /// # Errors
 /// [`StoreError::NoHome`], and what reading the directory says.
-pub fn all_projects() -> Result<Vec<ProjectName>, StoreError> {
+pub fn all_projects() -> Result<Vec<Project>, StoreError> {
     let mut environment = environment();
     environment.remove("STATE_DIRECTORY");
+    environment.remove("RUNTIME_DIRECTORY");
+    environment.remove(PROJECT_VARIABLE);
     let places = places(&environment)?;
     let entries = match fs::read_dir(&places) {
         Ok(entries) => entries,
@@ -149,7 +157,10 @@ pub fn all_projects() -> Result<Vec<ProjectName>, StoreError> {
         .filter_map(|entry| ProjectName::new(entry.ok()?.file_name().to_str()?).ok())
         .collect();
     names.sort();
-    Ok(names)
+    let names = names.iter();
+    names
+        .map(|name| Project::in_environment(name, &environment))
+        .collect()
 }
 
 fn environment() -> BTreeMap<String, PathBuf> {
@@ -188,9 +199,15 @@ impl Project {
     /// # Errors
     /// [`StoreError::NoHome`] when the environment names no place for the state.
     pub fn locate(name: &ProjectName) -> Result<Self, StoreError> {
-        let environment = environment();
+        Self::in_environment(name, &environment())
+    }
+
+    fn in_environment(
+        name: &ProjectName,
+        environment: &BTreeMap<String, PathBuf>,
+    ) -> Result<Self, StoreError> {
         let uid = nix::unistd::getuid().as_raw();
-        let project = Self::derive(name, &environment, uid)?;
+        let project = Self::derive(name, environment, uid)?;
         Ok(project.where_it_answers().unwrap_or(project))
     }
 
@@ -226,9 +243,17 @@ impl Project {
             let first = PathBuf::from(all.split(':').next()?);
             first.is_absolute().then_some(first)
         };
+        // A service has an environment made from nothing, and is told where its own project is.
+        let is_own = environment
+            .get(PROJECT_VARIABLE)
+            .is_some_and(|own| own.as_os_str() == name.as_str());
+        let told = || directory(environment, STATE_VARIABLE).filter(|_| is_own);
         let state_dir = match from_systemd("STATE_DIRECTORY") {
             Some(given) => given,
-            None => places(environment)?.join(name.as_str()),
+            None => match (directory(environment, "XDG_STATE_HOME"), told()) {
+                (None, Some(told)) => told.clone(),
+                _ => places(environment)?.join(name.as_str()),
+            },
         };
         let runtime_dir = from_systemd("RUNTIME_DIRECTORY").unwrap_or_else(|| {
             match directory(environment, "XDG_RUNTIME_DIR") {
@@ -242,6 +267,24 @@ impl Project {
             state_dir,
             runtime_dir,
         })
+    }
+
+    /// What a service is told of itself and of its project, so that `baudbot` in it means this one.
+    /// `may_look`: whether it runs as a user who may look into the project's directories.
+    pub fn told_to(
+        &self,
+        service: &ServiceName,
+        manifest_file: Option<&Path>,
+        may_look: bool,
+    ) -> Vec<(String, String)> {
+        let path = |name: &str, path: &Path| (name.into(), path.to_string_lossy().into_owned());
+        let mut told = vec![
+            (PROJECT_VARIABLE.into(), self.name.to_string()),
+            ("BAUDBOT_SERVICE".into(), service.to_string()),
+        ];
+        told.extend(manifest_file.map(|file| path("BAUDBOT_FILE", file)));
+        told.extend(may_look.then(|| path(STATE_VARIABLE, &self.state_dir)));
+        told
     }
 
     /// The project's name.
@@ -724,6 +767,22 @@ mod tests {
         .unwrap();
         assert_eq!(project.state_dir(), Path::new("/var/lib/b"));
         assert_eq!(project.runtime_dir(), Path::new("/run/b"));
+        let service = [
+            ("HOME", "/home/a"),
+            ("BAUDBOT_PROJECT", "demo"),
+            ("BAUDBOT_STATE_DIR", "/var/lib/b"),
+        ];
+        let project = derive(&service).unwrap();
+        assert_eq!(project.state_dir(), Path::new("/var/lib/b"));
+        let elsewhere = [&service[..], &[("XDG_STATE_HOME", "/s")]].concat();
+        let project = derive(&elsewhere).unwrap();
+        assert_eq!(project.state_dir(), Path::new("/s/baudbot/demo"));
+        let other = [&service[..], &[("BAUDBOT_PROJECT", "other")]].concat();
+        let project = derive(&other).unwrap();
+        assert_eq!(
+            project.state_dir(),
+            Path::new("/home/a/.local/state/baudbot/demo")
+        );
         assert!(matches!(
             derive(&[("HOME", "relative")]),
             Err(StoreError::NoHome)

@@ -67,11 +67,12 @@ fn without_a_manifest_the_help_says_how_to_get_one() {
 }
 
 #[test]
-fn the_manifest_is_found_here_above_and_in_manifests() {
+fn the_manifest_is_found_here_and_above() {
     let scene = Scene::empty();
     scene.write("manifests/baudbot.yaml", SHOP);
+    scene.run(&["validate"]).exits(78);
     scene
-        .run(&["validate"])
+        .run(&["validate", "-f", "manifests/baudbot.yaml"])
         .exits(0)
         .says("manifests/baudbot.yaml is valid: 3 services");
     scene.write("baudbot.yaml", "version: 1\nproject: nearer\n");

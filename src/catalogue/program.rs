@@ -25,8 +25,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     ),
     entry(
         "cli::no_manifest",
-        "There is no manifest here or in a directory above.",
-        "Write one with `baudbot init`, or name one with `-f FILE`.",
+        "There is no manifest here or in a directory above, and none is known of the project that was named.",
+        "Write one with `baudbot init`, or name one with `-f FILE`; `baudbot ps` lists the projects that run, and `-p NAME` names one.",
     ),
     entry(
         "cli::not_logged",

@@ -10,8 +10,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     ),
     entry(
         "run::other_manifest",
-        "The project runs from another manifest; two of one name would stop each other's services.",
-        "Give one of them another `project`, or take the other down first.",
+        "The project runs from another manifest than the one that was found: another checkout, say. Nothing is done to services that the other one declares.",
+        "Give one of the two another `project`. `baudbot -p PROJECT down` takes down what runs, whatever manifest lies here.",
     ),
     entry(
         "run::other_project",

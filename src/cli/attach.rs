@@ -28,7 +28,7 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let name = &arguments.name;
-    let project = project::locate(call)?;
+    let project = project::subject_to_change(call)?.project;
     let manifest = project::manifest_if_any(call, project.name());
     let status = match session::running(&project).await? {
         Some(client) => client.status().await?.services.shift_remove(name),

@@ -1,11 +1,14 @@
 //! One call of the program: what was asked for in general, and where answers go.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use serde::Serialize;
 
 use super::{ColorArgument, Failure, Options};
 use crate::code;
+use crate::id::ProjectName;
 use crate::render::{ColorChoice, Look};
 
 /// One call of the program.
@@ -17,6 +20,10 @@ pub(super) struct Call {
     pub(super) out: Look,
     /// How everything else looks.
     pub(super) err: Look,
+    /// The project that what is told is about, where the same options would lead to another manifest.
+    meant: RefCell<Option<ProjectName>>,
+    /// What was said and is not to be said again.
+    told: RefCell<BTreeSet<String>>,
 }
 
 impl Call {
@@ -30,6 +37,8 @@ impl Call {
             options,
             out: Look::of(&io::stdout(), choice),
             err: Look::of(&io::stderr(), choice),
+            meant: RefCell::default(),
+            told: RefCell::default(),
         }
     }
 
@@ -53,8 +62,40 @@ impl Call {
         let _ = io::stderr().lock().write_all(text.as_bytes());
     }
 
+    /// As [`Call::note`], but the same text only once: several parts of a command may come upon it.
+    pub(super) fn note_once(&self, text: &str) {
+        if self.told.borrow_mut().insert(text.to_owned()) {
+            self.note(text);
+        }
+    }
+
+    /// `text` with each command of this program that stands in it in backticks as [`Call::typed`] has
+    /// it. One that names its project or manifest itself stays as it is.
+    pub(super) fn advised(&self, text: &str) -> String {
+        let mut pieces: Vec<String> = Vec::new();
+        for (index, piece) in text.split('`').enumerate() {
+            let is_quoted = index % 2 == 1;
+            let command = piece.strip_prefix("baudbot ").filter(|_| is_quoted);
+            pieces.push(match command {
+                Some(command) if !command.starts_with('-') && !command.contains(" -p ") => {
+                    self.typed(command)
+                }
+                _ => piece.to_owned(),
+            });
+        }
+        pieces.join("`")
+    }
+
+    /// What is told from now on is about the project of this name, whatever manifest lies here.
+    pub(super) fn mean(&self, project: &ProjectName) {
+        *self.meant.borrow_mut() = Some(project.clone());
+    }
+
     /// How `baudbot COMMAND` is typed so that it means the same manifest and project as this call.
     pub(super) fn typed(&self, command: &str) -> String {
+        if let Some(project) = &*self.meant.borrow() {
+            return format!("baudbot -p {project} {command}");
+        }
         let mut words = vec!["baudbot".to_owned()];
         if let Some(file) = &self.options.file {
             words.push(format!("-f {}", quoted(&file.to_string_lossy())));
@@ -68,7 +109,7 @@ impl Call {
 }
 
 /// `text` as one word of a shell.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
         text.to_owned()
@@ -99,5 +140,11 @@ mod tests {
             call(Some("it's here/x.yaml"), None).typed("up"),
             r"baudbot -f 'it'\''s here/x.yaml' up"
         );
+        let advice = "see `web` with `baudbot logs -f web`, or `baudbot down -p other`";
+        assert_eq!(
+            call(None, Some("demo")).advised(advice),
+            "see `web` with `baudbot -p demo logs -f web`, or `baudbot down -p other`"
+        );
+        assert_eq!(call(None, None).advised(advice), advice);
     }
 }

@@ -118,7 +118,7 @@ fn selectors(typed: &OsStr) -> Vec<CompletionCandidate> {
             let description = group.description.clone().map(Into::into);
             candidates.push(CompletionCandidate::new(format!("@{name}")).help(description));
         }
-    } else if let Ok(project) = project::locate(&call) {
+    } else if let Ok(project) = project::subject(&call).map(|one| one.project) {
         // Without a manifest there is what was there once.
         let names = logged(&project.log_dir()).unwrap_or_default();
         candidates.extend(

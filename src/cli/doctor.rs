@@ -61,6 +61,9 @@ fn subject(call: &Call) -> Result<Subject, Failure> {
     };
     let manifest = manifest.filter(|one| name.as_ref().is_none_or(|name| one.project == *name));
     let project = name.as_ref().map(Project::locate).transpose()?;
+    if project.is_some() {
+        project::to_look_at(call)?;
+    }
     Ok(Subject {
         project,
         manifest,

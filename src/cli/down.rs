@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::follow::{Ended, Following, follow};
+use super::project::Subject;
 use super::{Call, Failure, ending, project, session};
 use crate::code;
 use crate::control::protocol::{OrderReply, OrderRequest, Proof, VERSION};
@@ -52,7 +53,7 @@ pub(super) struct Stopping {
 
 pub(super) async fn run(call: &Call, arguments: Arguments) -> Result<ExitCode, Failure> {
     if arguments.plan {
-        let project = project::locate(call)?;
+        let project = project::subject_to_change(call)?.project;
         return ending::show(call, &project, &arguments.selection, arguments.json).await;
     }
     take_down(call, arguments.selection, &arguments.stopping).await
@@ -67,11 +68,21 @@ async fn take_down(
     selection: Vec<Selector>,
     stopping: &Stopping,
 ) -> Result<ExitCode, Failure> {
+    let subject = project::subject_to_change(call)?;
+    project::tell_renamed(call)?;
     let until = stopping.timeout.map(|timeout| Instant::now() + timeout);
     let mut crashes = 0;
     loop {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-        if let Some(exit) = taken_down(call, selection.clone(), stopping.now, left, crashes).await?
+        if let Some(exit) = taken_down(
+            call,
+            &subject,
+            selection.clone(),
+            stopping.now,
+            left,
+            crashes,
+        )
+        .await?
         {
             return Ok(exit);
         }
@@ -82,12 +93,13 @@ async fn take_down(
 /// As [`take_down`], under one supervisor; `None` when that crashed and another one can be asked.
 async fn taken_down(
     call: &Call,
+    subject: &Subject,
     selection: Vec<Selector>,
     now: bool,
     timeout: Option<Duration>,
     crashes: u32,
 ) -> Result<Option<ExitCode>, Failure> {
-    let project = project::locate(call)?;
+    let project = Project::locate(subject.project.name())?;
     let is_running = session::running(&project).await?.is_some();
     if !is_running && !session::has_leftovers(&project)? {
         call.note(&outcome::nothing_runs(project.name()));
@@ -100,6 +112,7 @@ async fn taken_down(
         selection,
         dry_run: false,
         now,
+        manifest_file: subject.manifest_file.clone(),
     };
     let (reply, notices) = session::order(call, &project, &request).await?;
     call.note(&plan::changes(&reply.plan, &call.err));

@@ -109,6 +109,7 @@ async fn asked(
         selection: selection.to_vec(),
         dry_run: true,
         now: false,
+        manifest_file: None,
     };
     let (reply, _) = session::order(call, project, &request).await?;
     let steps = reply.plan.waves.into_iter().flatten();

@@ -40,7 +40,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let project = project::locate(call)?;
+    let project = project::to_look_at(call)?;
     let path = project.events_file();
     // What is written between reading and waiting must wake the wait, so the watch comes first.
     let watch = match arguments.follow {

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::{Call, Failure, project, session};
+use super::{Call, Failure, origin, project, session};
 use crate::code;
 use crate::exit::ExitCode;
 use crate::id::ServiceName;
@@ -33,6 +33,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let manifest = project::manifest(call)?;
     let project = Project::locate(&manifest.project)?;
+    origin::refuse_other(call, &project, &manifest.file)?;
     let name = &arguments.name;
     let Some(service) = manifest.services.get(name) else {
         return Err(Failure::new(
@@ -75,8 +76,7 @@ pub(super) async fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, 
         let directory = project.tmux_tmpdir().to_string_lossy().into_owned();
         environment.insert("TMUX_TMPDIR".into(), directory);
     }
-    environment.insert("BAUDBOT_PROJECT".into(), project.name().to_string());
-    environment.insert("BAUDBOT_SERVICE".into(), name.to_string());
+    environment.extend(project.told_to(name, Some(&manifest.file), user.is_none()));
     // A terminal is ours, not the service's.
     if let (Ok(term), false) = (std::env::var("TERM"), environment.contains_key("TERM")) {
         environment.insert("TERM".into(), term);

@@ -2,13 +2,16 @@
 
 use std::error::Error;
 use std::io;
+use std::path::Path;
 
-use super::Call;
+use super::call::quoted;
+use super::{Call, origin};
 use crate::catalogue::Code;
 use crate::code;
 use crate::exit::ExitCode;
 use crate::manifest::FindError;
 use crate::render::failure::{chain, failure};
+use crate::render::origin as text;
 use crate::store::StoreError;
 use crate::supervisor::survey::SurveyError;
 
@@ -98,7 +101,8 @@ impl Failure {
                 help,
             } => {
                 let help = help.as_deref().unwrap_or(code.entry().mend);
-                call.note(&failure(code, &message, help, &call.err));
+                let help = call.advised(help);
+                call.note(&failure(code, &message, &help, &call.err));
                 exit
             }
         }
@@ -113,20 +117,46 @@ impl Failure {
 impl From<FindError> for Failure {
     fn from(error: FindError) -> Self {
         let (code, help) = match &error {
-            FindError::NotFound { .. } => (
+            FindError::NotFound { start, stored } => (
                 code!("cli::no_manifest"),
-                "write one with `baudbot init`, or name one with `-f FILE`",
+                no_manifest_here(start, stored.as_deref()),
             ),
             FindError::Unreadable { .. } => (
                 code!("cli::unreadable_manifest"),
-                "name the manifest with `-f FILE`",
+                "name the manifest with `-f FILE`".into(),
             ),
             FindError::NoProject { .. } => (
                 code!("manifest::missing_project"),
-                "see what is wrong with `baudbot validate`, or name the project with `-p NAME`",
+                "see what is wrong with `baudbot validate`, or name the project with `-p NAME`"
+                    .into(),
             ),
         };
         Self::new(code, ExitCode::Manifest, chain(&error)).help(help)
+    }
+}
+
+/// What to do where there is no manifest: a project that runs from here, whose manifest is gone, comes
+/// before a new manifest.
+fn no_manifest_here(start: &Path, stored: Option<&Path>) -> String {
+    let running = origin::from_elsewhere(|_| true);
+    let is_from_here = |file: &Path| {
+        let directory = file.parent()?;
+        let directory = match directory.ends_with("manifests") {
+            true => directory.parent()?,
+            false => directory,
+        };
+        Some(start.starts_with(directory))
+    };
+    let from_here = running
+        .iter()
+        .find(|(_, file)| is_from_here(file) == Some(true));
+    match (from_here, stored) {
+        (Some((name, file)), _) => text::runs_from_here(name, file, origin::is_gone(file)),
+        (None, Some(stored)) => {
+            let shown = stored.strip_prefix(start).unwrap_or(stored);
+            text::stored_only(&quoted(&shown.to_string_lossy()))
+        }
+        (None, None) => text::no_manifest(!running.is_empty()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
+use super::origin::{self, Origin};
 use super::{Call, Failure, project, session};
 use crate::code;
 use crate::exit::ExitCode;
@@ -36,7 +37,13 @@ pub(super) async fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, 
     let manifest = project::manifest(call)?;
     let graph = Graph::new(&manifest)
         .map_err(|cycle| Failure::of(code!("manifest::dependency_cycle"), &cycle))?;
-    let states = states(&Project::locate(&manifest.project)?).await;
+    let project = Project::locate(&manifest.project)?;
+    origin::tell_other(call, &project, &manifest.file);
+    let states = match origin::origin(&project, &manifest.file) {
+        // Services of the same names are not these.
+        Origin::Other(_) => States::new(),
+        Origin::This | Origin::Gone(_) => states(&project).await,
+    };
     let format = match arguments.json {
         true => Format::Json,
         false => arguments.format,

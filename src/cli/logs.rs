@@ -72,7 +72,7 @@ impl Arguments {
 }
 
 pub(super) fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let project = project::locate(call)?;
+    let project = project::to_look_at(call)?;
     let mut shown = Shown {
         call,
         project: &project,

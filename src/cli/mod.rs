@@ -23,6 +23,7 @@ mod instances;
 mod logs;
 mod man;
 mod moment;
+mod origin;
 mod plan;
 mod project;
 mod ps;
@@ -75,10 +76,10 @@ struct Arguments {
 /// What every command takes.
 #[derive(Debug, Args)]
 struct Options {
-    /// The manifest [default: baudbot.yaml here or in a parent, then manifests/baudbot.yaml]
+    /// The manifest [default: baudbot.yaml here or in a parent; with -p, the one that the project runs from] [env: BAUDBOT_FILE]
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// The project, where no manifest can be read [env: BAUDBOT_PROJECT]
+    /// The project, whatever manifest lies here [env: BAUDBOT_PROJECT]
     #[arg(short, long, global = true, value_name = "NAME")]
     project: Option<ProjectName>,
     /// When to use colour

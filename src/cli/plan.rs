@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Call, Failure, project, session};
+use super::{Call, Failure, origin, project, session};
 use crate::code;
 use crate::control::protocol::{OrderRequest, VERSION};
 use crate::exit::ExitCode;
@@ -71,10 +71,17 @@ async fn made(call: &Call, order: Order, selection: Vec<Selector>) -> Result<Pla
         Order::Up | Order::Restart => Some(project::manifest(call)?),
         Order::Down => None,
     };
-    let project = match &manifest {
-        Some(manifest) => Project::locate(&manifest.project)?,
-        None => project::locate(call)?,
+    let (project, manifest_file) = match &manifest {
+        Some(manifest) => (Project::locate(&manifest.project)?, None),
+        None => {
+            let subject = project::subject_to_change(call)?;
+            (subject.project, subject.manifest_file)
+        }
     };
+    // What an order that is refused would do is nothing.
+    if let Some(manifest) = &manifest {
+        origin::refuse_other(call, &project, &manifest.file)?;
+    }
     if let Some(client) = session::running(&project).await? {
         let request = OrderRequest {
             version: VERSION,
@@ -83,6 +90,7 @@ async fn made(call: &Call, order: Order, selection: Vec<Selector>) -> Result<Pla
             selection,
             dry_run: true,
             now: false,
+            manifest_file,
         };
         return Ok(client.order(&request).await?.plan);
     }

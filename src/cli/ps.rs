@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::{Call, Failure, session};
+use super::{Call, Failure, origin, session};
 use crate::control::protocol::{Status, VERSION};
 use crate::exit::ExitCode;
 use crate::machine::{Goal, StateWord};
@@ -29,8 +29,8 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let mut lines = Vec::new();
-    for name in store::all_projects()? {
-        lines.push(line(&Project::locate(&name)?).await);
+    for project in store::all_projects()? {
+        lines.push(line(&project).await);
     }
     let is_any_known = !lines.is_empty();
     lines.retain(|line| arguments.all || line.state != ProjectState::Down);
@@ -56,9 +56,11 @@ async fn line(project: &Project) -> ProjectLine {
         supervisor_pid: None,
         up: None,
         total: None,
-        manifest: None,
+        manifest: origin::last_from(project),
+        manifest_is_gone: false,
         state_dir: project.state_dir().to_owned(),
     };
+    line.manifest_is_gone = line.manifest.as_deref().is_some_and(origin::is_gone);
     match answer(project).await {
         Ok(Some(status)) => {
             fill(&mut line, &status);
@@ -110,6 +112,10 @@ fn fill(line: &mut ProjectLine, status: &Status) {
     };
     if let Some(supervisor) = &status.supervisor {
         line.supervisor_pid = Some(supervisor.pid);
-        line.manifest.clone_from(&supervisor.manifest);
+        // One of another version may keep its ledger in a way that cannot be read here.
+        if let Some(file) = &supervisor.manifest {
+            line.manifest_is_gone = origin::is_gone(file);
+            line.manifest = Some(file.clone());
+        }
     }
 }

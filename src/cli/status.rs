@@ -55,8 +55,8 @@ enum WaitFor {
 }
 
 pub(super) async fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let name = project::project_name(call)?;
-    let project = Project::locate(&name)?;
+    let project = project::to_look_at(call)?;
+    project::tell_renamed(call)?;
     if arguments.watch {
         return watch::run(call, &project, arguments).await;
     }

@@ -16,7 +16,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let project = project::locate(call)?;
+    let project = project::subject_to_change(call)?.project;
     let manifest = project::manifest_if_any(call, project.name());
     let server = attach::server(&project, manifest.as_ref());
     let error = attach::client(&server).args(&arguments.arguments).exec();

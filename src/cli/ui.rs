@@ -41,7 +41,7 @@ const DRAWING_DELAY: Duration = Duration::from_millis(15);
 pub(super) struct Arguments {}
 
 pub(super) async fn run(call: &Call) -> Result<ExitCode, Failure> {
-    let project = project::locate(call)?;
+    let project = project::to_look_at(call)?;
     if !(io::stdin().is_terminal() && io::stdout().is_terminal() && call.out.is_live) {
         return Err(Failure::new(
             code!("cli::needs_terminal"),

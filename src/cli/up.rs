@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::follow::{Ended, Following, follow};
-use super::{Call, Failure, instances, project, session};
+use super::{Call, Failure, instances, origin, project, session};
 use crate::code;
 use crate::control::protocol::{OrderReply, OrderRequest, VERSION};
 use crate::exit::ExitCode;
@@ -126,6 +126,8 @@ fn request(
 ) -> Result<(Project, OrderRequest), Failure> {
     let manifest = project::manifest_with(call, wanted, &selection)?;
     let project = Project::locate(&manifest.project)?;
+    origin::refuse_other(call, &project, &manifest.file)?;
+    origin::tell_renamed(call, project.name(), &manifest.file);
     let request = OrderRequest {
         version: VERSION,
         order,
@@ -133,6 +135,7 @@ fn request(
         selection,
         dry_run: false,
         now: false,
+        manifest_file: None,
     };
     Ok((project, request))
 }

@@ -52,7 +52,7 @@ pub(super) async fn supervisor(
 }
 
 pub(super) async fn run(call: &Call, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let project = super::project::locate(call)?;
+    let project = super::project::subject_to_change(call)?.project;
     let Some(client) = session::running(&project).await? else {
         return Err(Failure::new(
             code!("cli::not_running"),

@@ -43,7 +43,7 @@ pub(super) async fn run(call: &Call, selection: Vec<Selector>) -> Result<ExitCod
     let waiting = Waiting::default();
     let mut interrupted = interrupts()?;
     let mut last = bring_up(call, Order::Up, selection.clone(), &[], &waiting).await?;
-    let place = project::locate(call)?;
+    let place = project::subject(call)?.project;
     // Whoever interrupts `up` was told what goes on.
     while last != ExitCode::Interrupted {
         call.note(&outcome::watching(watched.files.len(), &call.err));

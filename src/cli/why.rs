@@ -39,8 +39,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let name = project::project_name(call)?;
-    let project = Project::locate(&name)?;
+    let project = project::to_look_at(call)?;
     let status = status::present(call, &project, &[]).await?;
     let story = story(call, &project, &status, &arguments.service);
     if story.status.is_none() && story.ends.is_empty() {
@@ -66,7 +65,7 @@ pub(super) async fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, 
 }
 
 fn story(call: &Call, project: &Project, status: &Status, service: &ServiceName) -> Story {
-    let loaded = project::load(call).ok().map(|(_, loaded)| loaded);
+    let loaded = project::load_if_any(call, project.name());
     let manifest = loaded
         .as_ref()
         .and_then(|loaded| loaded.manifest.as_ref())

@@ -195,6 +195,10 @@ pub struct OrderRequest {
     /// Stop without grace.
     #[serde(default)]
     pub now: bool,
+    /// The manifest by which the caller found the project, for `down`: the order is refused while the
+    /// project runs from another one. `null`: whichever it runs from.
+    #[serde(default)]
+    pub manifest_file: Option<PathBuf>,
 }
 
 /// What an order came to.

@@ -111,6 +111,11 @@ impl Life {
     pub fn goal(&self) -> Goal {
         self.goal
     }
+
+    /// Whether it is down and that is wanted.
+    pub fn is_down(&self) -> bool {
+        self.goal == Goal::Down && matches!(self.state, SavedState::Down(_))
+    }
 }
 
 impl Saved {

@@ -22,7 +22,7 @@ use crate::id::ProjectName;
 use include::Meant;
 use read::{ReadError, not_utf8, read_env_file, read_text};
 
-pub use find::{FindError, find, project_name};
+pub use find::{FindError, find, former_project_name, is_gone, is_same_file, project_name};
 pub use read::environment;
 
 /// How many files a manifest may be made of.
@@ -59,7 +59,7 @@ pub fn load(file: &Path, context: &Context<'_>) -> Loaded {
     let manifest = if documents.is_empty() {
         None
     } else {
-        let project = project_of(&documents[0].raw, &file, &mut diagnostics);
+        let project = project_of(&documents[0].raw, &file, context, &mut diagnostics);
         let cache = RefCell::new(HashMap::new());
         let asked = RefCell::new(BTreeSet::new());
         let input = Input {
@@ -99,6 +99,7 @@ pub fn load(file: &Path, context: &Context<'_>) -> Loaded {
 fn project_of(
     raw: &raw::Manifest,
     file: &Path,
+    context: &Context<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<ProjectName> {
     if let Some(written) = raw.project.written() {
@@ -117,14 +118,17 @@ fn project_of(
     if matches!(raw.project, Field::Unfit(_)) {
         return placeholder();
     }
-    check::default_project(file).or_else(|| {
-        let message = "the manifest does not name its project, and neither does its directory";
-        diagnostics.push(
-            Diagnostic::error("missing_project", message)
-                .help("add `project: NAME` at the top level"),
-        );
-        placeholder()
-    })
+    let unwritten = context.unwritten_project.clone();
+    unwritten
+        .or_else(|| check::default_project(file))
+        .or_else(|| {
+            let message = "the manifest does not name its project, and neither does its directory";
+            diagnostics.push(
+                Diagnostic::error("missing_project", message)
+                    .help("add `project: NAME` at the top level"),
+            );
+            placeholder()
+        })
 }
 
 /// Stands for a project's name that was reported as unfit, so that the rest can be checked.

@@ -35,7 +35,7 @@ use diagnostic::{Diagnostic, Report};
 use model::Manifest;
 use source::Sources;
 
-pub use load::{FindError, find, load, project_name};
+pub use load::{FindError, find, former_project_name, is_gone, is_same_file, load, project_name};
 pub use schema::schema;
 pub use yaml::{PrintError, print as to_yaml};
 
@@ -45,6 +45,9 @@ pub struct Context<'a> {
     pub environment: BTreeMap<String, String>,
     /// Whether the ordering command runs as root: what others may write is then refused.
     pub is_root: bool,
+    /// The name of the project of a manifest that does not give it, where it is not to be made from
+    /// its directory.
+    pub unwritten_project: Option<ProjectName>,
     /// Where a project of this name keeps its things.
     pub directories: &'a dyn Fn(&ProjectName) -> Directories,
     /// The instances of templates that there are, and those that are asked for.

@@ -16,6 +16,7 @@ pub mod failure;
 pub mod graph;
 pub mod human;
 pub mod log;
+pub mod origin;
 pub mod outcome;
 pub mod plan;
 pub mod progress;

@@ -1,6 +1,6 @@
 //! The table of `ps`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -24,6 +24,8 @@ pub struct ProjectLine {
     pub total: Option<usize>,
     /// The manifest that it was last brought up from.
     pub manifest: Option<PathBuf>,
+    /// Whether that file is not there any more.
+    pub manifest_is_gone: bool,
     /// Where its logs and its ledger are.
     pub state_dir: PathBuf,
 }
@@ -56,6 +58,11 @@ impl ProjectState {
     }
 }
 
+fn manifest(file: &Path, is_gone: bool) -> String {
+    let gone = if is_gone { " (gone)" } else { "" };
+    format!("{}{gone}", file.display())
+}
+
 /// A row for each project, then what to type about those that need somebody.
 pub fn projects(projects: &[ProjectLine], look: &Look) -> String {
     let mut table = Table::new(&["PROJECT", "STATE", "UP", "SUPERVISOR", "MANIFEST"]);
@@ -72,7 +79,11 @@ pub fn projects(projects: &[ProjectLine], look: &Look) -> String {
             Cell::styled(one.state.word(), style),
             or_dash(up.map(|(up, total)| format!("{up}/{total}"))),
             or_dash(one.supervisor_pid.map(|pid| pid.to_string())),
-            or_dash(one.manifest.as_ref().map(|file| file.display().to_string())),
+            or_dash(
+                one.manifest
+                    .as_ref()
+                    .map(|file| manifest(file, one.manifest_is_gone)),
+            ),
         ]);
     }
     let words: String = projects
@@ -115,6 +126,7 @@ mod tests {
             up,
             total: up.map(|_| 3),
             manifest: up.map(|_| "/srv/shop/baudbot.yaml".into()),
+            manifest_is_gone: name == "lab",
             state_dir: "/home/me/.local/state/baudbot/x".into(),
         };
         let all = [
@@ -127,7 +139,7 @@ mod tests {
         insta::assert_snapshot!(projects(&all, &Look::PLAIN), @r"
         PROJECT  STATE        UP   SUPERVISOR  MANIFEST
         shop     up           3/3  42          /srv/shop/baudbot.yaml
-        lab      degraded     1/3  43          /srv/shop/baudbot.yaml
+        lab      degraded     1/3  43          /srv/shop/baudbot.yaml (gone)
         hung     silent       -    44          -
         old      left behind  -    7           -
         idle     down         -    -           -

@@ -454,10 +454,12 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Nothing is left: the ledger has nothing to tell but which run numbers were used.
+    /// Nothing is left: the ledger has nothing to tell but which run numbers were used, and which
+    /// manifest the project ran from.
     fn close_ledger(&mut self) {
         let closed = Ledger {
             next_run: self.ledger.sum().next_run,
+            manifest_file: self.ledger.sum().manifest_file.clone(),
             ..Ledger::default()
         };
         match self.project.begin_ledger(closed) {

@@ -1,5 +1,7 @@
 //! Orders: checked whole before anything changes, planned, carried out.
 
+use std::path::Path;
+
 use tokio::sync::oneshot;
 
 use super::Supervisor;
@@ -13,6 +15,7 @@ use crate::exit::ExitCode;
 use crate::graph::Graph;
 use crate::machine::{Goal, StateWord};
 use crate::manifest::model::{Manifest, TmuxServer};
+use crate::manifest::{is_gone, is_same_file};
 use crate::plan::{Action, Order, Plan, Selector, UnknownSelector, plan};
 use crate::record::Line;
 
@@ -179,6 +182,9 @@ impl Supervisor {
             }
             (Order::Down, _) => None,
         };
+        if let Some(file) = &request.manifest_file {
+            self.check_manifest_file(file)?;
+        }
         if let Some(manifest) = given {
             self.check_same_manifest(manifest)?;
             self.check_instances(manifest, &request.selection)?;
@@ -217,23 +223,33 @@ impl Supervisor {
                 ExitCode::Failed,
             ));
         }
-        match &self.manifest {
-            Some(held) if held.file != manifest.file && !self.machine.is_down() => Err(refusal(
-                code!("run::other_manifest"),
-                format!(
-                    "project `{}` runs from {}, not from {}",
-                    manifest.project,
-                    held.file.display(),
-                    manifest.file.display()
-                ),
-                Some(format!(
-                    "give one of them another `project`, or take the other down first: `baudbot down -p {}`",
-                    manifest.project
-                )),
-                ExitCode::Blocked,
-            )),
-            Some(_) | None => Ok(()),
+        self.check_manifest_file(&manifest.file)
+    }
+
+    /// Whether an order that comes from this manifest may act on what runs. One whose manifest is not
+    /// there any more makes way: its checkout was moved.
+    fn check_manifest_file(&self, file: &Path) -> Result<(), Refusal> {
+        let held = match &self.manifest {
+            Some(held) if !self.machine.is_down() => &held.file,
+            Some(_) | None => return Ok(()),
+        };
+        if is_gone(held) || is_same_file(held, file) {
+            return Ok(());
         }
+        let project = self.project.name();
+        Err(refusal(
+            code!("run::other_manifest"),
+            format!(
+                "project `{project}` runs from {}, not from {}",
+                held.display(),
+                file.display()
+            ),
+            Some(format!(
+                "give one of the two another `project`; `baudbot -p {project} status` shows what \
+                 runs, and `baudbot -p {project} down` takes it down"
+            )),
+            ExitCode::Blocked,
+        ))
     }
 
     fn apply(&mut self, request: &OrderRequest, plan: &Plan, by: By) -> Result<(), Refusal> {
@@ -283,6 +299,7 @@ impl Supervisor {
             selection: Vec::new(),
             dry_run: false,
             now,
+            manifest_file: None,
         };
         if let Err(refusal) = self.order(&request, By::Signal) {
             eprintln!("cannot stop: {refusal}");

@@ -113,8 +113,8 @@ impl Supervisor {
             let directory = self.project.tmux_tmpdir().to_string_lossy().into_owned();
             environment.insert("TMUX_TMPDIR".into(), directory);
         }
-        environment.insert("BAUDBOT_PROJECT".into(), self.project.name().to_string());
-        environment.insert("BAUDBOT_SERVICE".into(), service.name.to_string());
+        let file = self.manifest.as_ref().map(|manifest| &*manifest.file);
+        environment.extend(self.project.told_to(&service.name, file, !is_of_another));
         Ok(environment)
     }
 }

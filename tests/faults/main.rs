@@ -3,3 +3,7 @@
 
 #[path = "../scene/mod.rs"]
 mod scene;
+
+mod advice;
+mod by_name;
+mod other_checkout;

@@ -48,6 +48,7 @@ pub(crate) fn load_with(
         is_root,
         directories: &directories,
         instances: &[],
+        unwritten_project: None,
         find_user: &|name| {
             ["someone", "agent"]
                 .contains(&name)

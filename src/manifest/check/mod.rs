@@ -40,7 +40,7 @@ use super::source::{FileId, Sources};
 use crate::id::{ProjectName, ServiceName};
 
 use exports::Found;
-pub(crate) use names::{bad_name, default_project};
+pub(crate) use names::{MANIFESTS, bad_name, default_project, former_default_project};
 pub(crate) use text::Texts;
 use world::{Origin, World};
 

@@ -1,7 +1,9 @@
 //! Names, versions, and what may stand in which file.
 
+use std::path::Path;
+
 use super::world::World;
-use crate::id::{NameError, ProjectName};
+use crate::id::{LONGEST_NAME, NameError, ProjectName};
 use crate::manifest::diagnostic::Diagnostic;
 use crate::manifest::field::Field;
 use crate::manifest::source::Span;
@@ -122,33 +124,59 @@ pub(crate) fn bad_name(word: &str, text: &str, span: Span, error: &NameError) ->
         .help("a name begins with a letter or a digit and has letters, digits, `.`, `_` and `-`, 64 at most")
 }
 
+/// The directory of a repository in which the manifests of hosts are kept; it gives no name.
+pub(crate) const MANIFESTS: &str = "manifests";
+
+/// How many characters of a name that is too long are kept; a hyphen and the hash of the whole follow.
+const KEPT_OF_A_LONG_NAME: usize = LONGEST_NAME - 9;
+
 /// The name of a project that does not say its own: that of the directory of its manifest, or of that
-/// directory's parent when it is called `manifests`, made fit.
-pub(crate) fn default_project(manifest: &std::path::Path) -> Option<ProjectName> {
+/// directory's parent when it is called `manifests`, made fit. Of one that is too long the end is
+/// replaced by a hash of it, so that two directories that begin alike are two projects.
+pub(crate) fn default_project(manifest: &Path) -> Option<ProjectName> {
+    let name = fit_name(manifest)?;
+    if name.len() <= LONGEST_NAME {
+        return ProjectName::new(name).ok();
+    }
+    let hash = short_hash(&name);
+    ProjectName::new(format!("{}-{hash:08x}", &name[..KEPT_OF_A_LONG_NAME])).ok()
+}
+
+/// The name that earlier versions gave, where that is another: the beginning of one that is too long.
+pub(crate) fn former_default_project(manifest: &Path) -> Option<ProjectName> {
+    let name = fit_name(manifest)?;
+    let cut = name.get(..LONGEST_NAME)?;
+    (cut.len() < name.len())
+        .then(|| ProjectName::new(cut).ok())
+        .flatten()
+}
+
+/// The name of the directory, made fit but for its length. It is ASCII.
+fn fit_name(manifest: &Path) -> Option<String> {
     let directory = manifest.parent()?;
-    let directory = if directory.file_name()? == "manifests" {
+    let directory = if directory.file_name()? == MANIFESTS {
         directory.parent()?
     } else {
         directory
     };
-    let name: String = directory
-        .file_name()?
-        .to_string_lossy()
-        .chars()
-        .map(|c| match c {
-            'A'..='Z' | 'a'..='z' | '0'..='9' | '.' | '_' | '-' => c,
-            _ => '-',
-        })
-        .skip_while(|c| !c.is_ascii_alphanumeric())
-        .take(crate::id::LONGEST_NAME)
-        .collect();
-    ProjectName::new(name).ok()
+    let name = directory.file_name()?.to_string_lossy();
+    let fit = name.chars().map(|c| match c {
+        'A'..='Z' | 'a'..='z' | '0'..='9' | '.' | '_' | '-' => c,
+        _ => '-',
+    });
+    Some(fit.skip_while(|c| !c.is_ascii_alphanumeric()).collect())
+}
+
+/// FNV-1a in 32 bits: it only tells names apart, and must be the same in every version.
+fn short_hash(text: &str) -> u32 {
+    text.bytes().fold(0x811C_9DC5, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn a_project_is_called_like_its_directory() {
@@ -165,5 +193,29 @@ mod tests {
         assert_eq!(name("/srv/.hidden/baudbot.yaml").as_deref(), Some("hidden"));
         assert_eq!(name("/baudbot.yaml"), None);
         assert_eq!(name("/manifests/baudbot.yaml"), None);
+    }
+
+    #[test]
+    fn directories_that_begin_alike_are_two_projects() {
+        let long = "feature-branch-of-the-payment-service-that-has-a-very-long-name-";
+        let name = |end: &str| {
+            let path = format!("/srv/{long}{end}/baudbot.yaml");
+            default_project(Path::new(&path)).unwrap().to_string()
+        };
+        assert_eq!(long.len(), LONGEST_NAME);
+        assert_eq!(name(""), long);
+        assert_ne!(name("one"), name("two"));
+        assert!(name("one").starts_with(&long[..50]));
+        // Projects are found by this name in every later version.
+        assert_eq!(
+            name("one"),
+            "feature-branch-of-the-payment-service-that-has-a-very-l-9de6cdff"
+        );
+        let former = |end: &str| {
+            let path = format!("/srv/{long}{end}/baudbot.yaml");
+            former_default_project(Path::new(&path)).map(|name| name.to_string())
+        };
+        assert_eq!(former("one").as_deref(), Some(long));
+        assert_eq!(former(""), None);
     }
 }
