@@ -6,6 +6,7 @@
 //! [ledger](crate::record).
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{RunId, ServiceName};
@@ -141,7 +142,7 @@ pub struct Asked {
 }
 
 /// Who gave an order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum By {
     /// A process at the other end of the control socket.

@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
@@ -211,16 +210,19 @@ impl Project {
         Ok(project.where_it_answers().unwrap_or(project))
     }
 
-    /// The project with the runtime directory in which a supervisor answers, if one does anywhere.
+    /// The project with the runtime directory that its supervisor uses, if one lives or is about to be
+    /// brought back. Whether it answers is not tried: that may take its time.
     pub fn where_it_answers(&self) -> Option<Self> {
         let holder = self.lock_holder()?;
-        let project = Self {
+        let processes = [&holder.supervisor, &holder.guardian];
+        let lives = processes
+            .into_iter()
+            .flatten()
+            .any(|one| living(one).is_some());
+        lives.then(|| Self {
             runtime_dir: holder.runtime_dir,
             ..self.clone()
-        };
-        UnixStream::connect(project.control_socket())
-            .is_ok()
-            .then_some(project)
+        })
     }
 
     /// A project whose directories are given.
@@ -359,6 +361,10 @@ impl Project {
         self.state_dir.join("events.jsonl")
     }
 
+    fn last_word_file(&self) -> PathBuf {
+        self.state_dir.join("last-word.json")
+    }
+
     fn lock_file(&self) -> PathBuf {
         self.state_dir.join("lock")
     }
@@ -375,14 +381,23 @@ impl Project {
             .find(|(_, length)| *length > LONGEST_SOCKET_PATH)
     }
 
+    /// Refuses a project whose sockets the kernel would not take.
+    ///
+    /// # Errors
+    /// [`StoreError::SocketPathTooLong`].
+    pub fn check_socket_paths(&self) -> Result<(), StoreError> {
+        match self.too_long_socket() {
+            Some((path, length)) => Err(StoreError::SocketPathTooLong { path, length }),
+            None => Ok(()),
+        }
+    }
+
     /// Makes both directories, for us alone.
     ///
     /// # Errors
     /// What cannot be made, or belongs to somebody else, or is too long for a socket.
     pub fn create_directories(&self) -> Result<(), StoreError> {
-        if let Some((path, length)) = self.too_long_socket() {
-            return Err(StoreError::SocketPathTooLong { path, length });
-        }
+        self.check_socket_paths()?;
         for directory in [&self.state_dir, &self.runtime_dir] {
             if let Some(parent) = directory.parent() {
                 // The parent below /tmp must be ours alone too; those of the XDG homes are made
@@ -406,6 +421,13 @@ impl Project {
     /// starts at that instant from getting it.
     pub fn lock_holder(&self) -> Option<LockHolder> {
         serde_json::from_str(&fs::read_to_string(self.lock_file()).ok()?).ok()
+    }
+
+    /// The supervisor that holds the project's lock, if it lives. It may be about to answer, or about
+    /// to leave.
+    pub fn living_supervisor(&self) -> Option<Identity> {
+        let recorded = self.lock_holder()?.supervisor?;
+        living(&recorded)
     }
 
     /// The process that brings the project's supervisor back, if it lives.
@@ -434,8 +456,15 @@ impl Project {
             Err((_, nix::errno::Errno::EWOULDBLOCK)) => return Ok(None),
             Err((_, errno)) => return Err(file_error("lock", &path)(errno.into())),
         };
+        let pid = std::process::id().cast_signed();
+        let identity = Identity::of(pid).map_err(file_error("lock", &path))?;
         let holder = LockHolder {
-            pid: std::process::id().cast_signed(),
+            pid,
+            supervisor: identity.map(|identity| RecordedProcess {
+                pid,
+                start_time: identity.start_time,
+                boot_id: identity.boot_id,
+            }),
             runtime_dir: self.runtime_dir.clone(),
             guardian,
         };
@@ -524,6 +553,28 @@ impl Project {
         })
     }
 
+    /// Keeps what the supervisor that leaves has to say
+    /// ([`LastWord`](crate::control::protocol::LastWord)).
+    ///
+    /// # Errors
+    /// What goes wrong with the file.
+    pub fn write_last_word(&self, text: &str) -> Result<(), StoreError> {
+        let path = self.last_word_file();
+        let fresh = path.with_extension("json.new");
+        let write = || {
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(true).mode(0o600);
+            options.open(&fresh)?.write_all(text.as_bytes())?;
+            fs::rename(&fresh, &path)
+        };
+        write().map_err(file_error("write", &path))
+    }
+
+    /// What the supervisor that left last had to say.
+    pub fn last_word(&self) -> Option<String> {
+        fs::read_to_string(self.last_word_file()).ok()
+    }
+
     /// Removes what a supervisor that leaves has no more use for. The logs stay.
     pub fn remove_runtime_files(&self) {
         // Each may be missing; what cannot be removed is met again by the next supervisor.
@@ -594,6 +645,10 @@ fn create_private(path: &Path, must_be_ours: bool) -> Result<(), StoreError> {
 pub struct LockHolder {
     /// The supervisor's process id.
     pub pid: i32,
+    /// The supervisor, so that it can be told from another process that has its number by now; `None`
+    /// in what an earlier version wrote.
+    #[serde(default)]
+    pub supervisor: Option<RecordedProcess>,
     /// The runtime directory that it uses.
     pub runtime_dir: PathBuf,
     /// Who brings it back.
@@ -732,6 +787,10 @@ mod tests {
         ProjectName::new("demo").unwrap()
     }
 
+    fn me() -> i32 {
+        std::process::id().cast_signed()
+    }
+
     fn derive(pairs: &[(&str, &str)]) -> Result<Project, StoreError> {
         let environment = pairs
             .iter()
@@ -796,12 +855,13 @@ mod tests {
         project.create_directories().unwrap();
         assert_eq!(project.lock_holder(), None);
         let lock = project.lock(None).unwrap().expect("the lock is free");
-        assert_eq!(project.where_it_answers(), None, "nobody listens yet");
+        assert_eq!(project.living_supervisor().map(|one| one.pid), Some(me()));
         assert!(project.lock(None).unwrap().is_none());
         let holder = project.lock_holder().expect("the lock is held");
         assert_eq!(holder.runtime_dir, project.runtime_dir());
         lock.release();
         assert_eq!(project.lock_holder(), None);
+        assert_eq!(project.living_supervisor(), None);
         assert!(project.lock(None).unwrap().is_some());
     }
 

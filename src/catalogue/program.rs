@@ -141,7 +141,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry(
         "control::no_answer",
         "The supervisor did not answer in time: it is stopped, or starved.",
-        "End it with `kill`: the next command finds all that it started.",
+        "`kill -CONT PID` lets a stopped one go on; `kill -9 PID` ends one that does not recover. Services go on, and the next supervisor takes them over.",
     ),
     entry(
         "control::too_many_readers",

@@ -19,6 +19,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Name the project with `-p NAME`.",
     ),
     entry(
+        "run::overtaken",
+        "A later order wants the contrary of what this command waited for; the later one holds.",
+        "`baudbot status` shows what comes of it, `baudbot events` who ordered what; give the order again if it should hold.",
+    ),
+    entry(
         "run::service_blocked",
         "A service cannot start until something is mended: a program is missing, a dependency failed, somebody else holds its port.",
         "`baudbot why NAME` tells what; then `baudbot start NAME`.",

@@ -2,13 +2,14 @@
 //!
 //! Only the project's name is needed: a broken manifest keeps nobody from stopping things.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 
 use super::follow::{Ended, Following, follow};
 use super::project::Subject;
-use super::{Call, Failure, ending, project, session};
+use super::session::Limit;
+use super::{Call, Failure, ending, overtaken, project, session};
 use crate::code;
 use crate::control::protocol::{OrderReply, OrderRequest, Proof, VERSION};
 use crate::exit::ExitCode;
@@ -68,18 +69,17 @@ async fn take_down(
     selection: Vec<Selector>,
     stopping: &Stopping,
 ) -> Result<ExitCode, Failure> {
+    let limit = Limit::of(stopping.timeout);
     let subject = project::subject_to_change(call)?;
     project::tell_renamed(call)?;
-    let until = stopping.timeout.map(|timeout| Instant::now() + timeout);
     let mut crashes = 0;
     loop {
-        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         if let Some(exit) = taken_down(
             call,
             &subject,
             selection.clone(),
             stopping.now,
-            left,
+            limit,
             crashes,
         )
         .await?
@@ -96,15 +96,11 @@ async fn taken_down(
     subject: &Subject,
     selection: Vec<Selector>,
     now: bool,
-    timeout: Option<Duration>,
+    limit: Limit,
     crashes: u32,
 ) -> Result<Option<ExitCode>, Failure> {
     let project = Project::locate(subject.project.name())?;
-    let is_running = session::running(&project).await?.is_some();
-    if !is_running && !session::has_leftovers(&project)? {
-        call.note(&outcome::nothing_runs(project.name()));
-        return Ok(Some(ExitCode::Done));
-    }
+    let is_everything = selection.is_empty();
     let request = OrderRequest {
         version: VERSION,
         order: Order::Down,
@@ -114,11 +110,33 @@ async fn taken_down(
         now,
         manifest_file: subject.manifest_file.clone(),
     };
-    let (reply, notices) = session::order(call, &project, &request).await?;
+    let ordered = async {
+        let is_running = session::running(&project).await?.is_some();
+        if !is_running && !session::has_leftovers(&project)? {
+            return Ok(None);
+        }
+        session::order(call, &project, &request).await.map(Some)
+    };
+    let (reply, notices) = match limit.within(ordered).await {
+        Some(Ok(Some(ordered))) => ordered,
+        Some(Ok(None)) => {
+            call.note(&outcome::nothing_runs(project.name()));
+            return Ok(Some(ExitCode::Done));
+        }
+        Some(Err(failure)) => return Err(failure),
+        None => return Ok(Some(session::not_answered_in_time(call, &project))),
+    };
     call.note(&plan::changes(&reply.plan, &call.err));
-    let mut following = Following::new(Order::Down, &reply);
-    match follow(call, &mut following, &reply, notices, timeout).await? {
-        Ended::Settled => report(call, &project, &following, &reply).await.map(Some),
+    let mut following = Following::new(Order::Down, is_everything, &reply);
+    match follow(call, &project, &mut following, &reply, notices, limit).await? {
+        Ended::Settled => {
+            let report = report(call, &project, &following, &reply);
+            match limit.within(report).await {
+                Some(report) => report.map(Some),
+                None => Ok(Some(session::not_answered_in_time(call, &project))),
+            }
+        }
+        Ended::Overtaken => Err(overtaken::failure(call, &following)),
         Ended::SupervisorLeft if session::goes_on(call, &project, &reply, crashes).await => {
             Ok(None)
         }

@@ -11,21 +11,33 @@ use futures_util::StreamExt;
 use indexmap::IndexMap;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::session::{self, Notices};
+use super::session::{self, Limit, Notices};
 use super::{Call, Failure};
-use crate::control::protocol::{News, OrderReply, Proof, ServiceStatus};
+use crate::control::protocol::{LastWord, News, OrderReply, Ordered, Proof, ServiceStatus};
 use crate::exit::ExitCode;
 use crate::id::ServiceName;
-use crate::machine::{StateWord, Survivor};
+use crate::machine::{Goal, StateWord, Survivor};
 use crate::plan::{Action, Order};
 use crate::render::progress::Progress;
+use crate::store::Project;
+
+/// Within this time of each other, notices are taken to tell of one order.
+const SAME_MOMENT: Duration = Duration::from_millis(50);
 
 /// What is known of an order that is being carried out.
 #[derive(Debug)]
 pub(super) struct Following {
     order: Order,
+    /// Its number. Only an order with a higher number can contradict it.
+    id: u64,
     /// Whether the whole project goes down, and the supervisor with it.
     is_whole_project: bool,
+    /// Whether that was asked for, and not only the end of the last services that run.
+    is_everything: bool,
+    /// What the order wants of each target: the goal that it had right after the order was taken.
+    goals: BTreeMap<ServiceName, Goal>,
+    /// The services of which a later order wants the contrary.
+    overtaken: BTreeMap<ServiceName, (Goal, Ordered)>,
     /// The services that the order is about; `None`: the project does not hold it any more.
     targets: IndexMap<ServiceName, Option<ServiceStatus>>,
     /// Those of them that it stops, whatever it does to the others.
@@ -38,6 +50,8 @@ pub(super) struct Following {
 pub(super) enum Ended {
     /// Every target rests.
     Settled,
+    /// A later order contradicts this one.
+    Overtaken,
     /// The supervisor left before.
     SupervisorLeft,
     /// The time is up.
@@ -47,15 +61,25 @@ pub(super) enum Ended {
 }
 
 impl Following {
-    pub(super) fn new(order: Order, reply: &OrderReply) -> Self {
+    /// `is_everything`: the order named no service.
+    pub(super) fn new(order: Order, is_everything: bool, reply: &OrderReply) -> Self {
         let targets = reply
             .targets
             .iter()
             .map(|name| (name.clone(), reply.status.services.get(name).cloned()))
             .collect();
+        let is_everything = is_everything && reply.whole_project;
+        let services = reply.status.services.iter();
         Self {
             order,
+            id: reply.order_id,
             is_whole_project: reply.whole_project,
+            is_everything,
+            goals: services
+                .filter(|(name, _)| is_everything || reply.targets.contains(name))
+                .map(|(name, service)| (name.clone(), service.goal))
+                .collect(),
+            overtaken: BTreeMap::new(),
             targets,
             stopped: reply
                 .plan
@@ -69,8 +93,44 @@ impl Following {
         }
     }
 
+    /// Sees whether the goal of a service is still the one that this order set.
+    fn compare(&mut self, name: &ServiceName, service: &ServiceStatus) {
+        let is_later = |ordered: &Ordered| ordered.id > self.id;
+        let wanted = match self.goals.get(name) {
+            Some(goal) => *goal,
+            // A service that was not there when everything was ordered down.
+            None if self.is_everything => Goal::Down,
+            None => {
+                // Then the supervisor stays.
+                self.is_whole_project &=
+                    service.goal == Goal::Down || !service.ordered.as_ref().is_some_and(is_later);
+                return;
+            }
+        };
+        match &service.ordered {
+            Some(later) if is_later(later) && service.goal != wanted => {
+                let contrary = (service.goal, later.clone());
+                self.overtaken.insert(name.clone(), contrary);
+            }
+            // Two orders can contradict this one and then each other.
+            _ => drop(self.overtaken.remove(name)),
+        }
+    }
+
     /// Takes in what is new; returns the targets that it is about.
     fn take(&mut self, news: News) -> Vec<ServiceName> {
+        match &news {
+            News::Snapshot(status) => {
+                for (name, service) in &status.services {
+                    self.compare(name, service);
+                }
+            }
+            News::Service {
+                name,
+                status: Some(service),
+            } => self.compare(name, service),
+            News::Service { status: None, .. } | News::Finished(_) => {}
+        }
         match news {
             News::Snapshot(status) => {
                 for (name, target) in &mut self.targets {
@@ -94,19 +154,51 @@ impl Following {
 
     /// Whether nothing more will become of this service by this order.
     fn is_resting(&self, name: &ServiceName, service: &ServiceStatus) -> bool {
-        match self.order {
-            Order::Up | Order::Restart if !self.stopped.contains(name) => {
-                service.state.is_settled_up()
+        // All that can be done to stop it has been done; so no new run begins either.
+        service.is_stuck
+            || match self.order {
+                Order::Up | Order::Restart if !self.stopped.contains(name) => {
+                    service.state.is_settled_up()
+                }
+                Order::Up | Order::Restart | Order::Down => service.state.is_down(),
             }
-            Order::Up | Order::Restart | Order::Down => service.state.is_down() || service.is_stuck,
-        }
     }
 
     fn is_settled(&self) -> bool {
-        if self.is_whole_project {
-            return self.proof.is_some();
+        if self.order == Order::Down && self.proof.is_some() {
+            return true;
+        }
+        // The supervisor stays as long as something outlives KILL: the proof has to be asked for.
+        if self.is_whole_project && self.stuck().next().is_none() {
+            return false;
         }
         self.pending().next().is_none()
+    }
+
+    /// The targets of which something outlives KILL.
+    pub(super) fn stuck(&self) -> impl Iterator<Item = (&ServiceName, &ServiceStatus)> {
+        let targets = self.targets.iter();
+        targets
+            .filter_map(|(name, service)| Some((name, service.as_ref()?)))
+            .filter(|(_, service)| service.is_stuck)
+    }
+
+    /// The services of which a later order wants the contrary, with what it wants.
+    pub(super) fn overtaken(&self) -> &BTreeMap<ServiceName, (Goal, Ordered)> {
+        &self.overtaken
+    }
+
+    /// The supervisor left, and this is what it said last: nothing is wanted any more.
+    fn take_last_word(&mut self, word: LastWord) {
+        if let Some(ordered) = word.ordered.filter(|ordered| ordered.id > self.id) {
+            for (name, goal) in &self.goals {
+                if *goal == Goal::Up {
+                    let contrary = (Goal::Down, ordered.clone());
+                    self.overtaken.insert(name.clone(), contrary);
+                }
+            }
+        }
+        self.proof = Some(word.proof);
     }
 
     /// The targets that are still on their way.
@@ -170,7 +262,8 @@ impl Following {
         let is_missing = wanted().any(Option::is_none);
         if is_missing || states().any(|s| matches!(s, StateWord::Failed | StateWord::Inactive)) {
             ExitCode::Failed
-        } else if states().any(|state| state == StateWord::Blocked) {
+        } else if self.stuck().next().is_some() || states().any(|state| state == StateWord::Blocked)
+        {
             ExitCode::Blocked
         } else {
             ExitCode::Done
@@ -178,32 +271,48 @@ impl Following {
     }
 }
 
-/// Shows what becomes of an order until it is settled, `timeout` has passed, or Ctrl-C.
+/// Shows what becomes of an order until it is settled, a later order contradicts it, the time is up,
+/// or Ctrl-C.
 pub(super) async fn follow(
     call: &Call,
+    project: &Project,
     following: &mut Following,
     reply: &OrderReply,
     mut notices: Notices,
-    timeout: Option<Duration>,
+    limit: Limit,
 ) -> Result<Ended, Failure> {
     let supervisor = reply.status.supervisor.as_ref().map(session::identities);
     // From here on, before anything is shown: whoever sees a line may press Ctrl-C.
     let mut interrupted = interrupts()?;
     let mut progress = begin(call, following, reply);
-    let until = timeout.map(|timeout| tokio::time::Instant::now() + timeout);
-    let time_is_up = async {
-        match until {
-            Some(until) => tokio::time::sleep_until(until).await,
-            None => std::future::pending().await,
-        }
-    };
+    let time_is_up = limit.over();
     tokio::pin!(time_is_up);
     // The supervisor of a project that went down leaves; what it said before that counts.
-    while !following.is_settled() {
+    loop {
+        if !following.overtaken.is_empty() {
+            // What the later order wants of the other services comes in the same moment.
+            while let Ok(Some(Ok(notice))) = tokio::time::timeout(SAME_MOMENT, notices.next()).await
+            {
+                following.take(notice.what);
+            }
+            return Ok(Ended::Overtaken);
+        }
+        if following.is_settled() {
+            break;
+        }
         tokio::select! {
             notice = notices.next() => match notice {
-                None => return Ok(Ended::SupervisorLeft),
-                Some(Err(_)) => return Ok(Ended::SupervisorLeft),
+                Some(Err(error)) if !error.is_leaving() => return Err(error.into()),
+                None | Some(Err(_)) => match session::last_word(project, reply) {
+                    // A client that is slow, or was stopped, does not miss the end.
+                    Some(word) => {
+                        following.take_last_word(word);
+                        if following.overtaken.is_empty() && !following.is_settled() {
+                            return Ok(Ended::SupervisorLeft);
+                        }
+                    }
+                    None => return Ok(Ended::SupervisorLeft),
+                },
                 Some(Ok(notice)) if notice.sequence <= reply.sequence => {}
                 Some(Ok(notice)) => {
                     for name in following.take(notice.what) {
@@ -215,11 +324,17 @@ pub(super) async fn follow(
             _ = interrupted.recv() => return Ok(Ended::Interrupted),
         }
     }
-    if following.is_whole_project {
+    if following.is_whole_project && following.proof.is_some() {
         // What it has to say is said; the stream ends when it has let go of its files.
-        while let Some(Ok(_)) = notices.next().await {}
-        if let Some(supervisor) = supervisor {
-            session::wait_for_end(&supervisor).await;
+        let end = async {
+            while let Some(Ok(_)) = notices.next().await {}
+            if let Some(supervisor) = supervisor {
+                session::wait_for_end(&supervisor).await;
+            }
+        };
+        tokio::select! {
+            () = end => {}
+            () = &mut time_is_up => return Ok(Ended::TimedOut),
         }
     }
     Ok(Ended::Settled)
@@ -296,10 +411,11 @@ mod tests {
                 .map(|(name, _)| name.parse().unwrap())
                 .collect(),
             whole_project,
+            order_id: 7,
             sequence: 0,
             status: status(services),
         };
-        Following::new(order, &reply)
+        Following::new(order, whole_project, &reply)
     }
 
     fn becomes(following: &mut Following, name: &str, state: &str) {
@@ -372,6 +488,50 @@ mod tests {
         });
         assert!(order.is_settled());
         assert_eq!(order.survivors().keys().collect::<Vec<_>>(), ["a"]);
+    }
+
+    /// What a later order, or an earlier one, makes of a service.
+    fn ordered(following: &mut Following, name: &str, goal: &str, id: u64) {
+        let mut new = service("stopping");
+        new.goal = serde_json::from_value(json!(goal)).unwrap();
+        let by = json!({"process": {"uid": 1000, "pid": 42}});
+        new.ordered = serde_json::from_value(json!({"id": id, "order": "up", "by": by})).unwrap();
+        let (name, status) = (name.parse().unwrap(), Some(Box::new(new)));
+        following.take(News::Service { name, status });
+    }
+
+    #[test]
+    fn a_later_order_with_another_goal_overtakes_this_one() {
+        let mut order = following(Order::Up, false, &[("a", "starting"), ("b", "ready")]);
+        ordered(&mut order, "a", "up", 8);
+        ordered(&mut order, "a", "down", 6);
+        ordered(&mut order, "c", "down", 8);
+        assert!(order.overtaken().is_empty(), "{:?}", order.overtaken());
+        ordered(&mut order, "b", "down", 8);
+        let overtaken: Vec<_> = order.overtaken().iter().collect();
+        assert_eq!(overtaken.len(), 1);
+        assert_eq!(overtaken[0].1.0, Goal::Down);
+        ordered(&mut order, "b", "up", 9);
+        assert!(order.overtaken().is_empty());
+    }
+
+    #[test]
+    fn whatever_is_ordered_up_overtakes_the_end_of_everything() {
+        let mut order = following(Order::Down, true, &[("a", "stopping")]);
+        order.goals.insert("a".parse().unwrap(), Goal::Down);
+        ordered(&mut order, "new", "up", 8);
+        assert_eq!(order.overtaken().len(), 1);
+    }
+
+    #[test]
+    fn the_end_of_the_last_services_is_not_overtaken_by_the_start_of_others() {
+        let mut order = following(Order::Down, true, &[("a", "stopping")]);
+        order.is_everything = false;
+        order.goals = BTreeMap::from([("a".parse().unwrap(), Goal::Down)]);
+        ordered(&mut order, "other", "up", 8);
+        assert!(order.overtaken().is_empty());
+        becomes(&mut order, "a", "inactive");
+        assert!(order.is_settled(), "the supervisor stays");
     }
 
     #[test]

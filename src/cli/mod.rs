@@ -24,6 +24,7 @@ mod logs;
 mod man;
 mod moment;
 mod origin;
+mod overtaken;
 mod plan;
 mod project;
 mod ps;

@@ -8,8 +8,9 @@ use futures_util::Stream;
 
 use super::{Call, Failure};
 use crate::control::client::{self, Client, ClientError};
-use crate::control::protocol::{Notice, OrderReply, OrderRequest, SupervisorStatus};
-use crate::render::failure;
+use crate::control::protocol::{LastWord, Notice, OrderReply, OrderRequest, SupervisorStatus};
+use crate::exit::ExitCode;
+use crate::render::{failure, outcome};
 use crate::store::Project;
 use crate::supervisor::survey::is_anybody_marked;
 use crate::sys::identity::{Identity, PidFd};
@@ -20,6 +21,48 @@ const LEAVING_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the supervisor tells.
 pub(super) type Notices = Pin<Box<dyn Stream<Item = Result<Notice, ClientError>>>>;
+
+/// How long a command may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit(Option<tokio::time::Instant>);
+
+impl Limit {
+    /// From now on. A time that no clock will ever show is no limit.
+    pub(super) fn of(timeout: Option<Duration>) -> Self {
+        Self(timeout.and_then(|timeout| tokio::time::Instant::now().checked_add(timeout)))
+    }
+
+    /// Returns when the time is up.
+    pub(super) async fn over(self) {
+        match self.0 {
+            Some(until) => tokio::time::sleep_until(until).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What `work` comes to; `None` when the time is up before.
+    pub(super) async fn within<T>(self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.over() => None,
+        }
+    }
+}
+
+/// Says that `--timeout` passed before the supervisor answered.
+pub(super) fn not_answered_in_time(call: &Call, project: &Project) -> ExitCode {
+    let supervisor = project.living_supervisor();
+    let help = supervisor.map(|one| client::how_to_wake(&one, one.is_stopped()));
+    call.note(&outcome::not_answered(help.as_deref(), &call.err));
+    ExitCode::TimedOut
+}
+
+/// What the supervisor that gave this answer said last, if it has left in order.
+pub(super) fn last_word(project: &Project, reply: &OrderReply) -> Option<LastWord> {
+    let word: LastWord = serde_json::from_str(&project.last_word()?).ok()?;
+    word.is_of(reply.status.supervisor.as_ref()?)
+        .then_some(word)
+}
 
 /// The supervisor, if one runs.
 pub(super) async fn running(project: &Project) -> Result<Option<Client>, Failure> {
@@ -135,8 +178,8 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let help = error.help();
         let exit = match &error {
-            ClientError::Refused(refusal) => crate::exit::ExitCode::from_number(refusal.exit),
-            _ => crate::exit::ExitCode::Failed,
+            ClientError::Refused(refusal) => ExitCode::from_number(refusal.exit),
+            _ => ExitCode::Failed,
         };
         Self::new(error.code(), exit, failure::chain(&error)).maybe_help(help)
     }

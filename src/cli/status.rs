@@ -222,6 +222,7 @@ fn inactive(service: &Service) -> ServiceStatus {
         kind: service.kind.word().into(),
         description: service.description.clone(),
         goal: Goal::Down,
+        ordered: None,
         state: StateWord::Inactive,
         reason: None,
         pid: None,

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::follow::{Ended, Following, follow};
-use super::{Call, Failure, instances, origin, project, session};
+use super::session::Limit;
+use super::{Call, Failure, instances, origin, overtaken, project, session};
 use crate::code;
 use crate::control::protocol::{OrderReply, OrderRequest, VERSION};
 use crate::exit::ExitCode;
@@ -149,10 +150,12 @@ pub(super) async fn bring_up(
     waiting: &Waiting,
 ) -> Result<ExitCode, Failure> {
     let begun = Instant::now();
+    let limit = Limit::of(waiting.timeout);
     let (project, request) = request(call, order, selection, wanted)?;
     let mut crashes = 0;
     loop {
-        if let Some(exit) = brought_up(call, &project, &request, waiting, begun, crashes).await? {
+        let once = brought_up(call, &project, &request, waiting, limit, begun, crashes);
+        if let Some(exit) = once.await? {
             return Ok(exit);
         }
         crashes += 1;
@@ -165,12 +168,17 @@ async fn brought_up(
     project: &Project,
     request: &OrderRequest,
     waiting: &Waiting,
+    limit: Limit,
     begun: Instant,
     crashes: u32,
 ) -> Result<Option<ExitCode>, Failure> {
     let order = request.order;
     let lacking = lacking(request);
-    let (reply, notices) = session::order(call, project, request).await?;
+    let ordered = session::order(call, project, request);
+    let Some(ordered) = limit.within(ordered).await else {
+        return Ok(Some(session::not_answered_in_time(call, project)));
+    };
+    let (reply, notices) = ordered?;
     call.note(&plan::changes(&reply.plan, &call.err));
     if waiting.no_wait {
         if !plan::changes_anything(&reply.plan) {
@@ -178,12 +186,10 @@ async fn brought_up(
         }
         return Ok(Some(ExitCode::Done));
     }
-    let left = waiting
-        .timeout
-        .map(|timeout| timeout.saturating_sub(begun.elapsed()));
-    let mut following = Following::new(order, &reply);
-    let ended = follow(call, &mut following, &reply, notices, left).await?;
+    let mut following = Following::new(order, request.selection.is_empty(), &reply);
+    let ended = follow(call, project, &mut following, &reply, notices, limit).await?;
     match ended {
+        Ended::Overtaken => Err(overtaken::failure(call, &following)),
         Ended::Settled => {
             let exit = report(call, project, &following, &reply, begun);
             let is_kept = |name| reply.targets.contains(name);
@@ -264,6 +270,9 @@ fn report(
             _ => Vec::new(),
         };
         call.note(&outcome::failed(name, service, &lines, &typed, &call.err));
+    }
+    for (name, service) in following.stuck() {
+        call.note(&outcome::stuck(name, service, &typed, &call.err));
     }
     for (name, service) in following.in_state(StateWord::Blocked) {
         call.note(&outcome::blocked(name, service, &typed, &call.err));

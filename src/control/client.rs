@@ -24,12 +24,18 @@ use crate::code;
 use crate::id::ServiceName;
 use crate::store::{Project, StoreError};
 use crate::sys::crash;
-use crate::sys::guardian::wake;
+use crate::sys::guardian::{ask_for_socket, wake};
 use crate::sys::identity::Identity;
 
 /// How long an answer to a question may take. The event loop answers at once; a supervisor that
 /// does not is stopped (SIGSTOP) or starved.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long nothing may come on a stream of notices: the server sends a comment more often.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// How often a supervisor without a socket is asked for one.
+const ASKED_EVERY: Duration = Duration::from_millis(250);
 
 /// How often a supervisor that is just leaving, or just arriving, is met before giving up.
 const MOST_ATTEMPTS: u32 = 200;
@@ -62,8 +68,13 @@ pub enum ClientError {
         source: io::Error,
     },
     /// No answer in time.
-    #[error("the supervisor did not answer within {} s", ANSWER_TIMEOUT.as_secs())]
-    NoAnswer,
+    #[error("{}", no_answer(supervisor.as_ref(), *is_stopped))]
+    NoAnswer {
+        /// Who does not answer, as far as the lock tells.
+        supervisor: Option<Identity>,
+        /// Whether that process is stopped.
+        is_stopped: bool,
+    },
     /// An answer that makes no sense.
     #[error("the supervisor's answer cannot be read: {0}")]
     BadAnswer(String),
@@ -77,6 +88,14 @@ pub enum ClientError {
     },
 }
 
+/// Who did not answer, and how long that was waited for.
+fn no_answer(supervisor: Option<&Identity>, is_stopped: bool) -> String {
+    let who = supervisor.map_or_else(String::new, |one| format!(" (process {})", one.pid));
+    let why = if is_stopped { ": it is stopped" } else { "" };
+    let within = ANSWER_TIMEOUT.as_secs();
+    format!("the supervisor{who} did not answer within {within} s{why}")
+}
+
 impl ClientError {
     /// Whether the supervisor went away under the request: the request can be made again, of the
     /// next supervisor.
@@ -84,7 +103,10 @@ impl ClientError {
         match self {
             Self::Refused(refusal) => *refusal == Refusal::leaving(),
             Self::Connection { .. } => true,
-            Self::Store(_) | Self::NoAnswer | Self::BadAnswer(_) | Self::NotStarted { .. } => false,
+            Self::Store(_)
+            | Self::NoAnswer { .. }
+            | Self::BadAnswer(_)
+            | Self::NotStarted { .. } => false,
         }
     }
 
@@ -96,7 +118,7 @@ impl ClientError {
             }
             Self::Store(error) => error.code(),
             Self::Connection { .. } => code!("control::connection"),
-            Self::NoAnswer => code!("control::no_answer"),
+            Self::NoAnswer { .. } => code!("control::no_answer"),
             Self::BadAnswer(_) => code!("control::bad_answer"),
             Self::NotStarted { .. } => code!("supervisor::not_started"),
         }
@@ -107,13 +129,30 @@ impl ClientError {
         match self {
             Self::Refused(refusal) => refusal.help.clone(),
             Self::Store(error) => error.help(),
-            Self::Connection { .. } => Some("try again; `baudbot status` tells whether it runs".into()),
-            Self::NoAnswer => Some(
-                "see whether it is stopped or starved; ending it with `kill` is safe: the next command finds all that it started".into(),
-            ),
+            Self::Connection { .. } => {
+                Some("try again; `baudbot status` tells whether it runs".into())
+            }
+            Self::NoAnswer {
+                supervisor: Some(supervisor),
+                is_stopped,
+            } => Some(how_to_wake(supervisor, *is_stopped)),
+            Self::NoAnswer {
+                supervisor: None, ..
+            } => None,
             Self::BadAnswer(_) => Some("use the same version of baudbot at both ends".into()),
             Self::NotStarted { help, .. } => help.clone(),
         }
+    }
+}
+
+/// What to do about a supervisor that does not answer. A stopped process does not act on TERM.
+pub fn how_to_wake(supervisor: &Identity, is_stopped: bool) -> String {
+    let pid = supervisor.pid;
+    let safe = "services go on, and the next supervisor takes them over";
+    if is_stopped {
+        format!("let it go on with `kill -CONT {pid}`, or end it with `kill -9 {pid}`: {safe}")
+    } else {
+        format!("if it does not recover, end it with `kill -9 {pid}`: {safe}")
     }
 }
 
@@ -123,20 +162,60 @@ pub struct Client {
     project: Project,
 }
 
-/// The supervisor of `project`, if one runs.
+/// The supervisor of `project`, if one runs. One that holds the project's lock and has no socket is
+/// about to answer, or lost its socket: it is asked for one, and waited for.
 ///
 /// # Errors
-/// A socket that exists and cannot be connected to, other than for want of a listener.
+/// A socket that exists and cannot be connected to, other than for want of a listener; a supervisor
+/// that lives and cannot be reached.
 pub async fn connect(project: &Project) -> Result<Option<Client>, ClientError> {
-    let project = project
-        .where_it_answers()
-        .unwrap_or_else(|| project.clone());
+    connect_within(project, ANSWER_TIMEOUT).await
+}
+
+/// As [`connect`], for at most this long.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_within(
+    project: &Project,
+    limit: Duration,
+) -> Result<Option<Client>, ClientError> {
+    let until = tokio::time::Instant::now() + limit;
+    let mut asked = tokio::time::Instant::now();
+    loop {
+        let place = project.where_it_answers();
+        let place = place.unwrap_or_else(|| project.clone());
+        place.check_socket_paths()?;
+        if dial(&place).await?.is_some() {
+            return Ok(Some(Client { project: place }));
+        }
+        let Some(supervisor) = project.living_supervisor() else {
+            return Ok(None);
+        };
+        let now = tokio::time::Instant::now();
+        if now >= until {
+            return Err(silence(project));
+        }
+        if now >= asked {
+            // It may be one that may not be signalled; then only waiting is left.
+            let _ = ask_for_socket(&supervisor);
+            asked = now + ASKED_EVERY;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// A connection to the control socket; `None` when nobody accepts it now.
+async fn dial(project: &Project) -> Result<Option<UnixStream>, ClientError> {
     match UnixStream::connect(project.control_socket()).await {
-        Ok(_) => Ok(Some(Client { project })),
+        Ok(stream) => Ok(Some(stream)),
         Err(error)
             if matches!(
                 error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+                // The last one: so many connections wait already for a supervisor that accepts none.
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::ConnectionRefused
+                    | io::ErrorKind::WouldBlock
             ) =>
         {
             Ok(None)
@@ -145,6 +224,16 @@ pub async fn connect(project: &Project) -> Result<Option<Client>, ClientError> {
             socket: project.control_socket(),
             source,
         }),
+    }
+}
+
+/// The error for a supervisor that does not answer.
+fn silence(project: &Project) -> ClientError {
+    let supervisor = project.living_supervisor();
+    let is_stopped = supervisor.as_ref().is_some_and(Identity::is_stopped);
+    ClientError::NoAnswer {
+        supervisor,
+        is_stopped,
     }
 }
 
@@ -176,10 +265,13 @@ pub async fn connect_or_start(
     }
     Err(ClientError::NotStarted {
         message: "another supervisor holds the project's lock and does not answer".into(),
-        help: Some(format!(
-            "{} names its process",
-            project.state_dir().join("lock").display()
-        )),
+        help: Some(match project.living_supervisor() {
+            Some(supervisor) => how_to_wake(&supervisor, supervisor.is_stopped()),
+            None => format!(
+                "{} names its process",
+                project.state_dir().join("lock").display()
+            ),
+        }),
     })
 }
 
@@ -387,7 +479,10 @@ impl Client {
     pub async fn notices(
         &self,
     ) -> Result<impl Stream<Item = Result<Notice, ClientError>> + use<>, ClientError> {
-        let response = self.ask(Method::GET, "/v1/notices", Bytes::new()).await?;
+        let asked = self.ask(Method::GET, "/v1/notices", Bytes::new());
+        let response = tokio::time::timeout(ANSWER_TIMEOUT, asked)
+            .await
+            .map_err(|_| silence(&self.project))??;
         let reading = Reading {
             body: response.into_body(),
             buffer: Vec::new(),
@@ -422,7 +517,7 @@ impl Client {
         };
         tokio::time::timeout(ANSWER_TIMEOUT, whole)
             .await
-            .map_err(|_| ClientError::NoAnswer)?
+            .map_err(|_| silence(&self.project))?
     }
 
     async fn ask(
@@ -493,7 +588,8 @@ impl Reading {
                     return Ok(Some(notice));
                 }
             }
-            match self.body.frame().await {
+            let frame = tokio::time::timeout(SILENCE_TIMEOUT, self.body.frame()).await;
+            match frame.map_err(|_| silence(&self.client.project))? {
                 None => return Ok(None),
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::code;
+use crate::event::By;
 use crate::id::{GroupName, ProjectName, RunId, ServiceName};
 use crate::layers::Layers;
 use crate::machine::{Goal, StateWord, Survivor};
@@ -76,6 +77,9 @@ pub struct ServiceStatus {
     pub description: Option<String>,
     /// What is wanted.
     pub goal: Goal,
+    /// The order that set the goal; `null` when it was set under an earlier supervisor, or never.
+    #[serde(default)]
+    pub ordered: Option<Ordered>,
     /// What is true.
     pub state: StateWord,
     /// Why, where the state alone does not tell.
@@ -123,6 +127,17 @@ pub struct ServiceStatus {
     /// What its probe found last, of readiness or of health; `null` when it was not asked yet.
     #[serde(default)]
     pub last_probe: Option<LastProbe>,
+}
+
+/// An order that set the goal of a service.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Ordered {
+    /// Its number. A later order has a higher one; each supervisor counts from 1.
+    pub id: u64,
+    /// What was asked.
+    pub order: Order,
+    /// Who asked.
+    pub by: By,
 }
 
 /// What one attempt of a probe came to.
@@ -212,6 +227,9 @@ pub struct OrderReply {
     pub targets: Vec<ServiceName>,
     /// Whether the whole project goes down, and the supervisor with it.
     pub whole_project: bool,
+    /// The number of this order, as in `ordered.id` of a service; 0 for one that was only planned.
+    #[serde(default)]
+    pub order_id: u64,
     /// The number of the last notice that went before; later ones tell of this order.
     pub sequence: u64,
     /// All services right after the order was taken.
@@ -305,6 +323,31 @@ pub struct HandOverReply {
     pub version: u32,
     /// What the program says of itself, as in `baudbot 0.2.0`.
     pub program: String,
+}
+
+/// What a supervisor that leaves in order writes into the state directory, for a client that lost
+/// its connection before it heard the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastWord {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The supervisor's process id.
+    pub pid: i32,
+    /// When it began to answer, as in [`SupervisorStatus::began`].
+    pub began: Timestamp,
+    /// The order that took the project down; `None` when there was nothing to be run.
+    pub ordered: Option<Ordered>,
+    /// What was verified.
+    pub proof: Proof,
+}
+
+impl LastWord {
+    /// Whether this is the last word of the supervisor that gave this status.
+    pub fn is_of(&self, supervisor: &SupervisorStatus) -> bool {
+        self.version == VERSION
+            && self.pid == supervisor.pid
+            && Some(self.began) == supervisor.began
+    }
 }
 
 /// What was verified after everything stopped.

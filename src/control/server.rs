@@ -9,6 +9,8 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
@@ -41,6 +43,10 @@ use super::protocol::{
 
 /// The largest order that is read, in bytes: a resolved manifest of some ten thousand services.
 const LARGEST_BODY: usize = 64 << 20;
+
+/// How often a stream of notices without news has a comment, by which a client sees that the
+/// supervisor lives. The client gives up after several of these times.
+const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(10);
 
 /// What a handler asks of the event loop.
 #[derive(Debug)]
@@ -129,6 +135,8 @@ pub struct Shared {
     pub log_dir: PathBuf,
     /// Becomes true when the supervisor leaves: streams end then.
     pub leaving: watch::Receiver<bool>,
+    /// The last notice, once there is one: a client that fell behind hears it all the same.
+    pub last: Arc<OnceLock<Notice>>,
 }
 
 /// Binds the control socket, which nobody else may use. A socket file that an earlier supervisor
@@ -322,7 +330,7 @@ async fn notices(State(shared): State<Shared>) -> Response {
         Ok(Event::default().event(notice.what.word()).data(data))
     }));
     Sse::new(events)
-        .keep_alive(KeepAlive::default())
+        .keep_alive(KeepAlive::new().interval(SIGN_OF_LIFE_EVERY))
         .into_response()
 }
 
@@ -372,8 +380,11 @@ impl Following {
         loop {
             let received = tokio::select! {
                 biased;
-                received = self.receiver.recv() => received,
-                _ = self.ended.wait_for(|leaving| *leaving) => return None,
+                received = self.receiver.recv() => Some(received),
+                _ = self.ended.wait_for(|leaving| *leaving) => None,
+            };
+            let Some(received) = received else {
+                return self.end();
             };
             match received {
                 // What the snapshot told already.
@@ -383,12 +394,25 @@ impl Following {
                     return Some((notice, self));
                 }
                 Err(broadcast::error::RecvError::Lagged(_)) => {
-                    let notice = snapshot(&self.shared).await?;
+                    // The event loop gives no snapshot any more once it has come to its end.
+                    let Some(notice) = snapshot(&self.shared).await else {
+                        return self.end();
+                    };
                     self.last = notice.sequence;
                     return Some((notice, self));
                 }
-                Err(broadcast::error::RecvError::Closed) => return None,
+                Err(broadcast::error::RecvError::Closed) => return self.end(),
             }
         }
+    }
+
+    /// Nothing more comes but the last notice, if this client has not heard it.
+    fn end(mut self) -> Option<(Notice, Self)> {
+        let last = self.shared.last.get()?.clone();
+        if last.sequence <= self.last {
+            return None;
+        }
+        self.last = last.sequence;
+        Some((last, self))
     }
 }

@@ -58,7 +58,7 @@ mod text;
 mod transitions;
 mod view;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -203,6 +203,21 @@ impl Project {
     /// manifest, what left the manifest last.
     pub fn services(&self) -> Vec<ServiceName> {
         self.nodes.keys().cloned().collect()
+    }
+
+    /// What is wanted of each service.
+    pub fn goals(&self) -> BTreeMap<ServiceName, Goal> {
+        let nodes = self.nodes.iter();
+        nodes
+            .map(|(name, node)| (name.clone(), node.goal))
+            .collect()
+    }
+
+    /// Whether every goal is down, and nothing lives or waits but what outlived KILL.
+    pub fn is_down_or_stuck(&self) -> bool {
+        self.nodes.values().all(|node| {
+            node.goal == Goal::Down && (matches!(node.state, State::Down(_)) || node.is_stuck())
+        })
     }
 
     /// Whether every goal is down and nothing lives or waits.

@@ -1,15 +1,19 @@
 //! What an order came to.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::failure::{error_word, help};
 use super::status::{state, state_on_its_way};
-use super::{BAD, BUSY, FAINT, GOOD, Look, STRONG, human, log};
+use super::{BAD, BUSY, FAINT, GOOD, Look, STRONG, human, log, proof};
 use crate::catalogue::Code;
 use crate::code;
 use crate::control::protocol::ServiceStatus;
+use crate::event::By;
 use crate::id::{ProjectName, ServiceName};
 use crate::log_reader::Line;
+use crate::machine::Goal;
+use crate::plan::Order;
 
 /// `3 services up (1.2s)`, or how many of them are not.
 pub fn up(well: usize, total: usize, elapsed: Duration, look: &Look) -> String {
@@ -70,6 +74,63 @@ pub fn blocked(
             &format!("once that is mended: `{}`", typed("start", name)),
             look,
         )
+}
+
+/// A service of which something outlives KILL, so that no new run can begin.
+pub fn stuck(
+    name: &ServiceName,
+    service: &ServiceStatus,
+    typed: &Typed<'_>,
+    look: &Look,
+) -> String {
+    let survivors = BTreeMap::from([(name.to_string(), service.survivors.clone())]);
+    headline(code!("run::survivors"), name, service, look)
+        + &proof::survivors(&survivors, look)
+        + &help(
+            &format!(
+                "end what is left as its user or as root; `{name}` starts as soon as nothing of its \
+                 last run is there, as `{}` shows",
+                typed("why", name)
+            ),
+            look,
+        )
+}
+
+/// That a later order wants the contrary of this one: ``` `web` is wanted again: `up` by process 42
+/// of user alice ```.
+pub fn overtaken(
+    names: &[ServiceName],
+    goal: Goal,
+    order: Order,
+    by: &By,
+    user: Option<&str>,
+) -> String {
+    let list = human::names(names);
+    let verb = if names.len() == 1 { "is" } else { "are" };
+    let wanted = match goal {
+        Goal::Up => "wanted again",
+        Goal::Down => "not wanted any more",
+    };
+    let order = match order {
+        Order::Up => "up",
+        Order::Down => "down",
+        Order::Restart => "restart",
+    };
+    let by = match by {
+        By::Process {
+            uid,
+            pid: Some(pid),
+        } => match user {
+            Some(user) => format!("process {pid} of user {user}"),
+            None => format!("process {pid} of user {uid}"),
+        },
+        By::Process { uid, pid: None } => {
+            user.map_or_else(|| format!("user {uid}"), |user| format!("user {user}"))
+        }
+        By::Foreground => "the command that runs the supervisor in the foreground".into(),
+        By::Signal => "a signal to the supervisor".into(),
+    };
+    format!("{list} {verb} {wanted}: `{order}` by {by}")
 }
 
 /// The services that are not to run here, a line for each.
@@ -146,6 +207,15 @@ pub fn timed_out<'a>(
 ) -> String {
     let text = format!("{} the time is up\n", look.paint(BUSY, "timed out:"));
     text + &waited_for(pending, look)
+}
+
+/// Time is up before the supervisor has answered; `what_to_do` about that.
+pub fn not_answered(what_to_do: Option<&str>, look: &Look) -> String {
+    let text = format!(
+        "{} the supervisor has not answered; it may take the order yet\n",
+        look.paint(BUSY, "timed out:")
+    );
+    text + &what_to_do.map_or_else(String::new, |text| help(text, look))
 }
 
 /// Nobody waits any longer for these.

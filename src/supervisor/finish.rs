@@ -7,7 +7,7 @@ use super::ending::{Ending, SIGTERM, USUAL_GRACE, force};
 use super::runs::own_names;
 use super::sessions::Sessions;
 use crate::control::protocol::Proof;
-use crate::id::GroupName;
+use crate::id::{GroupName, ServiceName};
 use crate::machine::Survivor;
 use crate::manifest::model::{Cleanup, Group};
 use crate::sys::census::{Owner, Roots};
@@ -56,12 +56,18 @@ pub(super) async fn finish(supervisor: &mut Supervisor) -> Proof {
         supervisor.private_tmux.end().await;
     }
     // Panes that the server still had have lost it now; and the server itself must be gone.
-    let survivors = force(Roots {
+    let mut survivors = force(Roots {
         spared: ourselves(),
         ..roots
     })
     .await;
-    if survivors.is_empty() {
+    // What outlived the stop of its service need not carry a mark that can be read.
+    let stuck = supervisor.prove(&supervisor.stuck()).await.survivors;
+    let told: Vec<i32> = stuck.values().flatten().map(|one| one.pid).collect();
+    survivors.retain(|one| !told.contains(&one.pid));
+    let is_clean = survivors.is_empty() && stuck.is_empty();
+    proof.survivors.extend(stuck);
+    if is_clean {
         proof
             .verified
             .push("no process of the project is left".into());
@@ -70,7 +76,7 @@ pub(super) async fn finish(supervisor: &mut Supervisor) -> Proof {
                 .verified
                 .push("the project's tmux server has ended".into());
         }
-    } else {
+    } else if !survivors.is_empty() {
         proof
             .survivors
             .insert(supervisor.project.name().to_string(), survivors);
@@ -140,6 +146,13 @@ pub(super) async fn sweep_group(sessions: &Arc<Sessions>, spared: Vec<i32>) -> R
 }
 
 impl Supervisor {
+    /// The services of which something outlived the stop.
+    fn stuck(&self) -> Vec<ServiceName> {
+        let mut names = self.machine.services();
+        names.retain(|name| self.machine.view(name).is_some_and(|view| view.is_stuck));
+        names
+    }
+
     /// The sessions that a group's cleanup prefix names, where the group has no members: then they
     /// are nobody else's to end.
     pub(super) fn group_sessions(&self, group: &Group) -> Option<Arc<Sessions>> {

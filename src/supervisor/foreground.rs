@@ -45,6 +45,7 @@ pub async fn run_in_foreground(
 ) -> Result<Proof, ForegroundError> {
     let begun = Supervisor::begin(project, None, &mut |text: &str| foreground.note(text)).await;
     let (mut supervisor, mut sources, door) = begun?;
+    supervisor.is_in_foreground = true;
     match supervisor.order(order, By::Foreground) {
         Ok(reply) => supervisor.sweep_skipped(&reply.targets),
         Err(refusal) => {

@@ -42,6 +42,7 @@ mod starting;
 pub mod survey;
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{broadcast, mpsc, watch};
@@ -158,6 +159,8 @@ struct Supervisor {
     layers: Layers,
     /// Whether anybody ever gave an order: until then there is nothing to be down from.
     had_order: bool,
+    /// Whether this is the main process of a unit, or of a terminal.
+    is_in_foreground: bool,
     /// The program that the next supervisor is run by, once another shall take over.
     successor: Option<std::path::PathBuf>,
     /// Sentences about what was found at the start, for the proof.
@@ -165,6 +168,7 @@ struct Supervisor {
     events: EventLog,
     oom: OomWatch,
     ordered: Option<history::Ordered>,
+    goals: history::Goals,
 }
 
 /// What feeds the loop.
@@ -180,6 +184,8 @@ struct Sources {
 /// The control socket's side of things.
 struct Door {
     leaving: watch::Sender<bool>,
+    /// Keeps the notice that tells how it ended.
+    last: Arc<OnceLock<Notice>>,
     server: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
@@ -249,11 +255,14 @@ impl Supervisor {
             notices: notices.clone(),
             log_dir: project.log_dir(),
             leaving: is_leaving,
+            last: Arc::default(),
         };
+        let last = Arc::clone(&shared.last);
         let mut supervisor = Self {
             events: EventLog::new(project.events_file()),
             oom: OomWatch::begin(),
             ordered: None,
+            goals: history::Goals::default(),
             machine: machine::Project::new(seed(), found.next_run),
             layers: crate::sys::layers::probe(),
             private_tmux: sessions::PrivateServer::new(
@@ -278,6 +287,7 @@ impl Supervisor {
             nesting,
             open_files_limit,
             had_order: false,
+            is_in_foreground: false,
             successor: None,
             recovered,
         };
@@ -292,6 +302,7 @@ impl Supervisor {
         let listener = server::bind(&socket).map_err(system("bind the control socket"))?;
         let door = Door {
             leaving,
+            last,
             server: tokio::spawn(server::serve(listener, shared)),
         };
         Ok((supervisor, sources, door))
@@ -301,7 +312,10 @@ impl Supervisor {
     async fn turn(&mut self, sources: &mut Sources, mut after: impl FnMut(&Self)) {
         let mut stops_asked = 0_u32;
         loop {
-            if self.successor.is_some() || self.had_order && self.machine.is_down() {
+            let is_over = self.machine.is_down()
+                // The process that waits for this one's end learns of it by that end.
+                || self.is_in_foreground && self.machine.is_down_or_stuck();
+            if self.successor.is_some() || self.had_order && is_over {
                 return;
             }
             match self.next_item(sources).await {
@@ -472,6 +486,12 @@ impl Supervisor {
     /// Tells whoever listens how it ended, and leaves.
     async fn leave(mut self, door: Door) -> crate::control::protocol::Proof {
         let proof = finish::finish(&mut self).await;
+        // First where it stays: a client that is told nothing in time finds it there.
+        self.write_last_word(&proof);
+        let _ = door.last.set(Notice {
+            sequence: self.sequence + 1,
+            what: News::Finished(proof.clone()),
+        });
         self.publish(News::Finished(proof.clone()));
         self.note_supervision(Did::Left, None);
         self.outputs.clear();

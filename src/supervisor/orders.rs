@@ -153,6 +153,10 @@ impl Supervisor {
             targets,
             whole_project: request.order == Order::Down
                 && (request.selection.is_empty() || (!request.dry_run && self.is_going_down())),
+            order_id: match request.dry_run {
+                true => 0,
+                false => self.goals.last_id(),
+            },
             sequence: self.sequence,
             status: self.status(),
         })
@@ -282,7 +286,9 @@ impl Supervisor {
             .manifest
             .clone()
             .filter(|_| request.order != Order::Down);
+        let goals = self.machine.goals();
         let mut effects = self.machine.apply(manifest.as_ref(), plan, now);
+        self.note_goals(&goals);
         if request.now {
             effects.extend(self.machine.hurry(now));
         }

@@ -69,6 +69,7 @@ impl Supervisor {
             kind: service.kind.word().to_owned(),
             description: service.description.clone(),
             goal: view.goal,
+            ordered: self.goals.of(name).cloned(),
             state: view.state,
             reason: view.reason.or_else(|| {
                 let run = self.runs.get(&view.run?)?;

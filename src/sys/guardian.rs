@@ -304,6 +304,20 @@ pub fn ask_to_stop(pid: i32) -> io::Result<()> {
     Ok(())
 }
 
+/// The signal that has a supervisor look after its control socket. What does not know it ignores it.
+pub const LOOK_AFTER_SOCKET: i32 = libc::SIGURG;
+
+/// Asks a supervisor to see to it that its control socket is there.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn ask_for_socket(supervisor: &Identity) -> io::Result<()> {
+    if let Some(handle) = PidFd::open_verified(supervisor)? {
+        handle.send(LOOK_AFTER_SOCKET)?;
+    }
+    Ok(())
+}
+
 /// Asks a guardian to start its supervisor now rather than later. One that does not wait takes no
 /// harm.
 ///

@@ -83,6 +83,12 @@ impl Identity {
         Ok(Self::of(self.pid)?.as_ref() == Some(self))
     }
 
+    /// Whether this very process is stopped, by a signal or by a tracer.
+    pub fn is_stopped(&self) -> bool {
+        matches!(Stat::read(self.pid), Ok(Some(stat))
+            if stat.start_time == self.start_time && stat.is_stopped())
+    }
+
     /// Whether this very process is still there and something of it runs. When that cannot be told,
     /// it is taken to be alive.
     pub fn is_alive(&self) -> bool {

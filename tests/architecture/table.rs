@@ -154,7 +154,7 @@ const TABLE: &[Row] = &[
     row(
         "control::protocol",
         World::Pure,
-        &["machine", "plan", "layers", "manifest::model"],
+        &["event", "machine", "plan", "layers", "manifest::model"],
     ),
     row("store", World::Shell, &["record", "manifest::model", "sys"]),
     // The self-test.

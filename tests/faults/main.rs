@@ -7,3 +7,5 @@ mod scene;
 mod advice;
 mod by_name;
 mod other_checkout;
+mod overtaken;
+mod survivors;

@@ -30,6 +30,11 @@ impl Waited {
             (Self::TimedOut, _) => ExitCode::TimedOut,
             (Self::Interrupted, _) => ExitCode::Interrupted,
             (Self::Decided, WaitFor::Ready) => exit(status),
+            (Self::Decided, WaitFor::Stopped)
+                if status.services.values().any(|one| one.is_stuck) =>
+            {
+                ExitCode::Failed
+            }
             (Self::Decided, WaitFor::Stopped) => ExitCode::Done,
         }
     }
@@ -83,8 +88,14 @@ async fn decide(
 fn is_decided(status: &Status, what: WaitFor, is_whole_project: bool) -> bool {
     let mut services = status.services.values();
     match what {
-        WaitFor::Ready => services.all(|one| one.goal == Goal::Down || one.state.is_settled_up()),
+        WaitFor::Ready => {
+            services.all(|one| one.goal == Goal::Down || one.state.is_settled_up() || one.is_stuck)
+        }
         // The whole project is stopped when its supervisor has left.
-        WaitFor::Stopped => !is_whole_project && services.all(|one| one.state.is_down()),
+        WaitFor::Stopped => {
+            let has_stuck = status.services.values().any(|one| one.is_stuck);
+            (!is_whole_project || has_stuck)
+                && services.all(|one| one.state.is_down() || one.is_stuck)
+        }
     }
 }
