@@ -15,6 +15,8 @@
 //! This module is pure: it turns records into bytes and back. The supervisor writes with it, the log
 //! reader reads with it, and nothing else knows the format.
 
+pub mod plain;
+
 use jiff::Timestamp;
 use jiff::fmt::temporal::DateTimeParser;
 

@@ -566,7 +566,8 @@ pub(crate) struct Ready {
     /// This command, in the service's environment and directory, exits with 0. Default: not asked.
     #[schemars(extend("examples" = [["pg_isready", "-q"], "test -s out/index"]))]
     pub(crate) exec: Field<Command>,
-    /// A line of its output matches this regular expression. Default: not asked.
+    /// A line of its output matches this regular expression, as it was written or without its colours
+    /// and other escape sequences. A prompt without a line end counts too. Default: not asked.
     #[schemars(length(min = 1), extend("examples" = ["listening on port \\d+"]))]
     pub(crate) log: Field<String>,
     /// A file exists at this path that is newer than the start; or a map with the path and how old
@@ -608,7 +609,8 @@ pub(crate) struct Export {
     #[schemars(extend("examples" = [["./ctl", "session-id"]]))]
     pub(crate) command: Field<Command>,
     /// A regular expression: its first group is the value, or all that matches it. What does not
-    /// match has no value yet. Default: all of it.
+    /// match has no value yet. Colours and other escape sequences in the output of a command or in a
+    /// file are left out. Default: all of it.
     #[schemars(length(min = 1), extend("examples" = ["^(.*)\\.sock$"]))]
     pub(crate) pattern: Field<String>,
     /// Only with `command`: how long to wait from the end of one look to the next. Links and files are

@@ -9,6 +9,8 @@ use jiff::tz::TimeZone;
 
 use super::{FAINT, Look, colour};
 use crate::id::ServiceName;
+pub use crate::log_format::plain::plain;
+use crate::log_format::plain::{Part, parts};
 use crate::log_reader::Line;
 
 const PREFIX_COLOURS: [AnsiColor; 6] = [
@@ -42,70 +44,28 @@ pub fn time(time: Timestamp, zone: &TimeZone, look: &Look) -> String {
     look.paint(FAINT, &time.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string()) + " "
 }
 
-/// What a line says, without colours and all else that is not to be read.
-pub fn plain(content: &[u8]) -> String {
-    shown(content, false)
-}
-
 /// The text with all control characters removed but tabs and, if `with_colour`, escape sequences
 /// that set colours (`ESC [ … m`, ECMA-48 SGR). Colours end with the line.
 fn shown(content: &[u8], with_colour: bool) -> String {
     let content = String::from_utf8_lossy(content);
     let mut text = String::with_capacity(content.len());
     let mut is_coloured = false;
-    let mut rest = content.as_ref();
-    while let Some(at) = rest.find(|character: char| character.is_control() && character != '\t') {
-        text += &rest[..at];
-        rest = &rest[at..];
-        let length = sequence_length(rest);
-        let sequence = &rest[..length];
-        if with_colour && sequence.starts_with("\x1b[") && sequence.ends_with('m') {
-            text += sequence;
-            is_coloured = true;
+    for part in parts(&content) {
+        match part {
+            Part::Text(plain) => text += plain,
+            Part::Control(sequence)
+                if with_colour && sequence.starts_with("\x1b[") && sequence.ends_with('m') =>
+            {
+                text += sequence;
+                is_coloured = true;
+            }
+            Part::Control(_) => {}
         }
-        rest = &rest[length..];
     }
-    text += rest;
     if is_coloured {
         text += "\x1b[0m";
     }
     text
-}
-
-/// How many bytes the control character or escape sequence at the start of `text` has.
-fn sequence_length(text: &str) -> usize {
-    let bytes = text.as_bytes();
-    let first = text.chars().next().map_or(0, char::len_utf8);
-    if bytes[0] != 0x1b {
-        return first;
-    }
-    let find = |from: usize, ends: &dyn Fn(u8) -> bool| {
-        bytes[from..]
-            .iter()
-            .position(|byte| ends(*byte))
-            .map(|at| from + at)
-    };
-    match bytes.get(1) {
-        // CSI: parameters, then one byte from `@` to `~`. A sequence without end takes all, one that
-        // is broken off ends where it breaks.
-        Some(b'[') => find(2, &|byte| !(0x20..=0x3f).contains(&byte)).map_or(text.len(), |at| {
-            at + usize::from((0x40..=0x7e).contains(&bytes[at]))
-        }),
-        // OSC, DCS, SOS, PM, APC: up to BEL or ESC \.
-        Some(b']' | b'P' | b'X' | b'^' | b'_') => {
-            match find(2, &|byte| byte == 7 || byte == 0x1b) {
-                Some(at) if bytes[at] == 7 => at + 1,
-                Some(at) => {
-                    (at + 1 + usize::from(bytes.get(at + 1) == Some(&b'\\'))).min(text.len())
-                }
-                None => text.len(),
-            }
-        }
-        // ESC, intermediate bytes, one final byte.
-        Some(0x20..=0x7e) => find(1, &|byte| !(0x20..=0x2f).contains(&byte))
-            .map_or(text.len(), |at| at + usize::from(bytes[at].is_ascii())),
-        _ => first,
-    }
 }
 
 #[cfg(test)]

@@ -55,6 +55,7 @@ use super::sessions::Sessions;
 use super::starting::ended;
 use crate::event::Did;
 use crate::id::{RunId, ServiceName};
+use crate::log_format::plain::is_match;
 use crate::log_format::read_record;
 use crate::machine::{self, AdoptedStage, Ended, Found, Goal, RunEvent, Saved};
 use crate::manifest::model::{Probe, Ready, Service};
@@ -613,7 +614,7 @@ fn is_in_log(log: &std::path::Path, keep: u32, pattern: &Regex, began: SystemTim
                 bytes
                     .split(|byte| *byte == b'\n')
                     .filter_map(read_record)
-                    .any(|record| record.time >= since && pattern.is_match(record.content))
+                    .any(|record| record.time >= since && is_match(pattern, record.content))
             })
     })
 }

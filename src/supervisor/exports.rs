@@ -17,6 +17,7 @@ use regex::Regex;
 use tokio::time::Instant;
 
 use super::asking::{Asked, run_command};
+use crate::log_format::plain::without_sequences;
 use crate::manifest::model::{Export, Source};
 
 /// How long a command may take.
@@ -55,18 +56,21 @@ async fn value(export: &Export, asked: &Asked) -> Result<String, String> {
     if text.len() > LONGEST || text.contains('\0') {
         return Err("it is too long, or no text".into());
     }
-    let text = text.trim();
+    // What a program prints for a terminal is no part of a value.
+    let plain = match &export.source {
+        Source::Readlink(_) => text.clone(),
+        Source::File(_) | Source::Command(_) => without_sequences(&text),
+    };
     let value = match &export.pattern {
-        None => text,
+        None => plain.trim(),
         Some(pattern) => {
             let compiled = Regex::new(pattern).map_err(|error| error.to_string())?;
-            let found = compiled
-                .captures(text)
+            let found = [&plain, &text]
+                .into_iter()
+                .find_map(|text| compiled.captures(text.trim()))
                 .ok_or_else(|| format!("`{pattern}` does not match"))?;
-            found
-                .get(1)
-                .or_else(|| found.get(0))
-                .map_or("", |part| part.as_str())
+            let part = found.get(1).or_else(|| found.get(0));
+            part.map_or("", |part| part.as_str())
         }
     };
     if value.is_empty() {

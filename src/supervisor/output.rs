@@ -19,15 +19,22 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use regex::bytes::Regex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::log_format::Stream;
 use crate::manifest::model::Log;
 use crate::sys::fifo::Fifo;
+pub(super) use sink::Heard;
 use sink::{Sink, Watch};
+
+/// How long a stream must be quiet for an unfinished line to be compared with what is watched for: a
+/// program that writes a line in several pieces has written the rest of it by then, and one that
+/// prompts for input waits.
+const QUIET: Duration = Duration::from_millis(200);
 
 /// The pumps of one service.
 #[derive(Debug)]
@@ -35,7 +42,9 @@ pub(super) struct Output {
     stdout: PathBuf,
     stderr: PathBuf,
     sink: Arc<Mutex<Sink>>,
-    watch: Option<oneshot::Receiver<()>>,
+    watch: Option<watch::Receiver<Heard>>,
+    /// Wakes the pumps when a watch begins: an unfinished line may be there already.
+    watch_began: Arc<Notify>,
     drains: Vec<mpsc::UnboundedSender<oneshot::Sender<()>>>,
     _pumps: Vec<AbortOnDropHandle<()>>,
 }
@@ -53,6 +62,7 @@ impl Output {
     ) -> io::Result<Self> {
         let sink = Sink::open(&directory.join(service), log, bounds);
         let sink = Arc::new(Mutex::new(sink));
+        let watch_began = Arc::new(Notify::new());
         let mut drains = Vec::new();
         let mut pumps = Vec::new();
         let mut begin = |stream: Stream| -> io::Result<PathBuf> {
@@ -60,8 +70,13 @@ impl Output {
             let fifo = Fifo::open(&path)?;
             let (sender, requests) = mpsc::unbounded_channel();
             drains.push(sender);
-            let pump = pump(fifo, stream, Arc::clone(&sink), requests);
-            pumps.push(AbortOnDropHandle::new(tokio::spawn(pump)));
+            let pump = Pump {
+                fifo,
+                stream,
+                sink: Arc::clone(&sink),
+                watch_began: Arc::clone(&watch_began),
+            };
+            pumps.push(AbortOnDropHandle::new(tokio::spawn(pump.run(requests))));
             Ok(path)
         };
         let (stdout, stderr) = (begin(Stream::Stdout)?, begin(Stream::Stderr)?);
@@ -70,6 +85,7 @@ impl Output {
             stderr,
             sink,
             watch: None,
+            watch_began,
             drains,
             _pumps: pumps,
         })
@@ -89,25 +105,21 @@ impl Output {
 
     /// Watches for a line that matches `pattern`, from now on. It replaces the watch before it.
     pub(super) fn watch(&mut self, pattern: Regex) {
-        let (seen, receiver) = oneshot::channel();
-        lock(&self.sink).watch = Some(Watch {
-            pattern,
-            seen: Some(seen),
-        });
+        let (heard, receiver) = watch::channel(Heard::Nothing);
+        lock(&self.sink).watch = Some(Watch { pattern, heard });
         self.watch = Some(receiver);
+        self.watch_began.notify_waiters();
     }
 
     /// Such a line came before it was watched for.
     pub(super) fn note_seen(&self) {
-        let watch = lock(&self.sink).watch.take();
-        if let Some(seen) = watch.and_then(|watch| watch.seen) {
-            // The probe may have been given up.
-            let _ = seen.send(());
+        if let Some(watch) = lock(&self.sink).watch.take() {
+            watch.heard.send_replace(Heard::Match);
         }
     }
 
-    /// What answers once such a line came.
-    pub(super) fn take_watch(&mut self) -> Option<oneshot::Receiver<()>> {
+    /// What the watch hears.
+    pub(super) fn take_watch(&mut self) -> Option<watch::Receiver<Heard>> {
         self.watch.take()
     }
 
@@ -138,31 +150,46 @@ fn lock(sink: &Mutex<Sink>) -> MutexGuard<'_, Sink> {
     sink.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn pump(
+/// Brings one stream of a service into its log.
+struct Pump {
     fifo: Fifo,
     stream: Stream,
     sink: Arc<Mutex<Sink>>,
-    mut drains: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
-) {
-    loop {
-        tokio::select! {
-            ready = fifo.readable() => {
-                let Ok(mut ready) = ready else { return };
-                let taken = lock(&sink).take(stream, fifo.as_fd());
-                if let Err(error) = taken {
-                    if error.kind() != io::ErrorKind::WouldBlock {
-                        eprintln!("output cannot be read: {error}");
+    watch_began: Arc<Notify>,
+}
+
+impl Pump {
+    async fn run(self, mut drains: mpsc::UnboundedReceiver<oneshot::Sender<()>>) {
+        // Whether the unfinished line was compared with what is watched for.
+        let mut has_heard_rest = false;
+        loop {
+            let may_match = !has_heard_rest && lock(&self.sink).has_watched_rest(self.stream);
+            tokio::select! {
+                ready = self.fifo.readable() => {
+                    let Ok(mut ready) = ready else { return };
+                    match lock(&self.sink).take(self.stream, self.fifo.as_fd()) {
+                        Ok(_) => has_heard_rest = false,
+                        Err(error) => {
+                            if error.kind() != io::ErrorKind::WouldBlock {
+                                eprintln!("output cannot be read: {error}");
+                            }
+                            ready.clear_ready();
+                        }
                     }
-                    ready.clear_ready();
+                    // Others have their turn, however much comes here.
+                    tokio::task::yield_now().await;
                 }
-                // Others have their turn, however much comes here.
-                tokio::task::yield_now().await;
-            }
-            request = drains.recv() => {
-                let Some(done) = request else { return };
-                drain_now(&fifo, stream, &sink);
-                // Whoever asked may have gone.
-                let _ = done.send(());
+                request = drains.recv() => {
+                    let Some(done) = request else { return };
+                    drain_now(&self.fifo, self.stream, &self.sink);
+                    // Whoever asked may have gone.
+                    let _ = done.send(());
+                }
+                () = self.watch_began.notified() => has_heard_rest = false,
+                () = tokio::time::sleep(QUIET), if may_match => {
+                    lock(&self.sink).hear_rest(self.stream);
+                    has_heard_rest = true;
+                }
             }
         }
     }
@@ -264,6 +291,7 @@ mod tests {
             Output::open(scratch.path(), "web", scratch.path().join("log"), BOUNDS).unwrap();
         output.watch(Regex::new("^ready on \\d+$").unwrap());
         let mut seen = output.take_watch().unwrap();
+        assert_eq!(*seen.borrow(), Heard::Nothing);
         let mut fifo = std::fs::OpenOptions::new()
             .read(true)
             .write(true)
@@ -271,9 +299,33 @@ mod tests {
             .unwrap();
         fifo.write_all(b"not ready on 1\n").unwrap();
         output.drainer().drain().await;
-        assert!(seen.try_recv().is_err());
-        fifo.write_all(b"ready on 7890\n").unwrap();
-        seen.await.unwrap();
+        assert_eq!(*seen.borrow_and_update(), Heard::Other);
+        fifo.write_all(b"\x1b[32mready\x1b[0m on 7890\n").unwrap();
+        seen.wait_for(|heard| *heard == Heard::Match).await.unwrap();
+    }
+
+    /// A prompt has no line end. One that comes before the watch counts too: a supervisor that takes
+    /// a run over finds it so.
+    #[tokio::test]
+    async fn a_watch_hears_of_a_prompt() {
+        let scratch = tempfile::tempdir().unwrap();
+        let log = scratch.path().join("log");
+        let mut output = Output::open(scratch.path(), "web", log.clone(), BOUNDS).unwrap();
+        let mut fifo = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(output.stdout())
+            .unwrap();
+        fifo.write_all(b"one\nPassword: ").unwrap();
+        while contents(&log).is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        output.watch(Regex::new("^Password: $").unwrap());
+        let mut seen = output.take_watch().unwrap();
+        seen.wait_for(|heard| *heard == Heard::Match).await.unwrap();
+        fifo.write_all(b"\n").unwrap();
+        output.drainer().drain().await;
+        assert_eq!(contents(&log).last().unwrap().1, "Password: ");
     }
 
     /// Cut short at each of the instants that matter, and taken up again.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regex::bytes::Regex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Supervisor;
@@ -18,6 +18,7 @@ use super::asking::{Asked, Verdict, ask};
 use super::ending::force;
 use super::exports;
 use super::input::{Input, Outbox};
+use super::output::{Heard, Output};
 use crate::control::protocol::{LastProbe, Question};
 use crate::id::{RunId, ServiceName};
 use crate::machine::RunEvent;
@@ -46,6 +47,14 @@ struct Asker {
     failed_in_a_row: u32,
 }
 
+/// What a run gives to be ready by, where that is not asked for.
+enum Sign {
+    /// A line of its output.
+    Line(watch::Receiver<Heard>),
+    /// `READY=1`.
+    Notice(oneshot::Receiver<()>),
+}
+
 impl Supervisor {
     /// Begins to ask whether the run is ready, and for what it exports.
     pub(super) fn begin_probing(&mut self, id: RunId) {
@@ -56,15 +65,27 @@ impl Supervisor {
             return;
         };
         // Lines are listened for from the very start: see `watch_log`.
-        let seen = match service.ready.as_ref().map(|ready| &ready.probe) {
-            Some(Probe::Notify) => self
-                .runs
-                .get_mut(&id)
-                .and_then(|run| run.notified.as_mut()?.ready.take()),
-            Some(probe) => self.log_watch(&service.name, probe),
-            None => None,
+        let sign = match service.ready.as_ref().map(|ready| &ready.probe) {
+            Some(Probe::Notify) => {
+                let notified = self.runs.get_mut(&id).and_then(|run| run.notified.as_mut());
+                let ready = notified.and_then(|notified| notified.ready.take());
+                ready.map(Sign::Notice)
+            }
+            Some(Probe::Log { .. }) => {
+                let output = self.outputs.get_mut(&service.name);
+                output.and_then(Output::take_watch).map(Sign::Line)
+            }
+            Some(
+                Probe::Tcp { .. }
+                | Probe::Http(_)
+                | Probe::Unix { .. }
+                | Probe::Exec { .. }
+                | Probe::File { .. }
+                | Probe::Watchdog { .. },
+            )
+            | None => None,
         };
-        let task = tokio::spawn(asker.until_ready(service, seen));
+        let task = tokio::spawn(asker.until_ready(service, sign));
         self.set_prober(id, Some(AbortOnDropHandle::new(task)));
     }
 
@@ -216,19 +237,6 @@ impl Supervisor {
             Err(error) => eprintln!("`{service}`: {error}"),
         }
     }
-
-    fn log_watch(&mut self, service: &ServiceName, probe: &Probe) -> Option<oneshot::Receiver<()>> {
-        match probe {
-            Probe::Log { .. } => self.outputs.get_mut(service)?.take_watch(),
-            Probe::Tcp { .. }
-            | Probe::Http(_)
-            | Probe::Unix { .. }
-            | Probe::Exec { .. }
-            | Probe::File { .. }
-            | Probe::Notify
-            | Probe::Watchdog { .. } => None,
-        }
-    }
 }
 
 fn probes_of(run: RunId) -> RunId {
@@ -237,15 +245,19 @@ fn probes_of(run: RunId) -> RunId {
 
 impl Asker {
     /// Asks until the run is ready and has told what it exports.
-    async fn until_ready(mut self, service: Arc<Service>, seen: Option<oneshot::Receiver<()>>) {
-        match (seen, &service.ready) {
-            (Some(seen), Some(ready)) => {
-                if !self.wait_to_hear(seen, &ready.probe).await {
-                    return;
-                }
+    async fn until_ready(mut self, service: Arc<Service>, sign: Option<Sign>) {
+        let has_come = match (sign, &service.ready) {
+            (Some(Sign::Line(heard)), _) => self.wait_for_line(heard).await,
+            (Some(Sign::Notice(told)), _) => self.wait_for_notice(told).await,
+            (None, Some(ready)) => {
+                self.ask_until_ready(ready).await;
+                true
             }
-            (None, Some(ready)) => self.ask_until_ready(ready).await,
-            (_, None) => {}
+            (None, None) => true,
+        };
+        // It does not come when another run takes the watch over.
+        if !has_come {
+            return;
         }
         if !service.exports.is_empty() {
             self.take_exports(&service).await;
@@ -263,20 +275,39 @@ impl Asker {
         }
     }
 
-    /// Whether it came: a line, or a word of the service. It does not when another run takes the
-    /// watch over.
-    async fn wait_to_hear(&mut self, seen: oneshot::Receiver<()>, probe: &Probe) -> bool {
-        let found = match probe {
-            Probe::Notify => "it has not told that it is ready (READY=1)",
-            _ => "no line of its output matches yet",
-        };
-        self.note(&Err(found.to_owned()).into(), probe.word());
-        self.tell(RunEvent::NotReady(found.to_owned()));
-        let has_come = seen.await.is_ok();
-        if has_come {
-            self.note(&Ok(()).into(), probe.word());
+    async fn wait_for_line(&mut self, mut heard: watch::Receiver<Heard>) -> bool {
+        loop {
+            let found = match *heard.borrow_and_update() {
+                Heard::Match => break,
+                Heard::Nothing => {
+                    "it has printed nothing yet; a program whose output is no terminal may hold it \
+                     back (PYTHONUNBUFFERED=1, `stdbuf -oL`)"
+                }
+                Heard::Other => "no line of its output matches yet",
+            };
+            self.miss("log", found);
+            if heard.changed().await.is_err() {
+                return *heard.borrow() == Heard::Match && self.hit("log");
+            }
         }
-        has_come
+        self.hit("log")
+    }
+
+    async fn wait_for_notice(&mut self, told: oneshot::Receiver<()>) -> bool {
+        self.miss("notify", "it has not told that it is ready (READY=1)");
+        told.await.is_ok() && self.hit("notify")
+    }
+
+    /// What is waited for has not come yet.
+    fn miss(&mut self, probe: &str, found: &str) {
+        self.note(&Err(found.to_owned()).into(), probe);
+        self.tell(RunEvent::NotReady(found.to_owned()));
+    }
+
+    /// What was waited for has come.
+    fn hit(&mut self, probe: &str) -> bool {
+        self.note(&Ok(()).into(), probe);
+        true
     }
 
     async fn ask_until_ready(&mut self, ready: &Ready) {

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use regex::bytes::Regex;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 use super::super::log_writer::LogWriter;
 use super::bookmark::{Bookmark, Place};
 use super::spool::Spool;
+use crate::log_format::plain::is_match;
 use crate::log_format::{Record, Stream};
 use crate::manifest::model::Log;
 
@@ -25,7 +26,32 @@ pub(super) const LONGEST_PIECE: usize = 16 << 10;
 #[derive(Debug)]
 pub(super) struct Watch {
     pub(super) pattern: Regex,
-    pub(super) seen: Option<oneshot::Sender<()>>,
+    pub(super) heard: watch::Sender<Heard>,
+}
+
+/// What a watch has heard of a run's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Heard {
+    /// The run has printed nothing since the watch began.
+    Nothing,
+    /// The run has printed something, and no line of it matches.
+    Other,
+    /// A line matches.
+    Match,
+}
+
+impl Watch {
+    /// Takes note of a line; returns whether it matches.
+    fn hear(&self, content: &[u8]) -> bool {
+        let heard = if is_match(&self.pattern, content) {
+            Heard::Match
+        } else {
+            Heard::Other
+        };
+        self.heard
+            .send_if_modified(|known| std::mem::replace(known, heard) != heard);
+        heard == Heard::Match
+    }
 }
 
 #[derive(Debug)]
@@ -152,14 +178,27 @@ impl Sink {
             content,
         });
         cutting.done += piece.length;
-        if let Some(watch) = &mut self.watch
+        if let Some(watch) = &self.watch
             && !is_partial
-            && watch.pattern.is_match(content)
+            && watch.hear(content)
         {
-            if let Some(seen) = watch.seen.take() {
-                // The probe may have been given up.
-                let _ = seen.send(());
-            }
+            self.watch = None;
+        }
+    }
+
+    /// Whether a line without an end is waited on: it may be what the watch is for.
+    pub(super) fn has_watched_rest(&self, stream: Stream) -> bool {
+        self.watch.is_some() && self.spools[index(stream)].has_rest()
+    }
+
+    /// Compares a line without an end, a prompt for instance, with what is watched for. It stays
+    /// what it is: more of the line may come.
+    pub(super) fn hear_rest(&mut self, stream: Stream) {
+        let Some(watch) = &self.watch else { return };
+        if let Ok(rest) = self.spools[index(stream)].rest()
+            && !rest.is_empty()
+            && watch.hear(&rest)
+        {
             self.watch = None;
         }
     }

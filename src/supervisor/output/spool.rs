@@ -121,6 +121,11 @@ impl Spool {
         Ok(rest)
     }
 
+    /// Whether anything of it is not in the log.
+    pub(super) fn has_rest(&self) -> bool {
+        self.length > self.offset || !self.memory.is_empty()
+    }
+
     /// So many more bytes are in the log, or are given up.
     pub(super) fn advance(&mut self, count: usize) {
         let left = self.length - self.offset;
