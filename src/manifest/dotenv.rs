@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! # a comment
-//! NAME=value            up to the end of the line or ` #`, trimmed
+//! NAME=value            up to the end of the line or a `#` behind a blank, trimmed
 //! export NAME=value     the same
 //! NAME='as it is'       may span lines
 //! NAME="with \n, \t, \", \\ and \$"    may span lines
 //! ```
 //! Nothing is substituted: a `$` is a `$`. A file is data that may come from elsewhere, and what it
-//! means must not depend on who reads it.
+//! means must not depend on who reads it. `docs/manifest.md` has a table of what other programs make
+//! of each form.
 
 /// What is wrong with a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<(String, String)>, Malformed> {
         let (line, next) = split_line(rest);
         let trimmed = line.trim();
         if trimmed.is_empty() || trimmed.starts_with('#') {
+            demand_no_bare_return(line).map_err(malformed)?;
             rest = next;
             continue;
         }
@@ -44,7 +46,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<(String, String)>, Malformed> {
             _ => statement,
         };
         let Some((name, _)) = statement.split_once('=') else {
-            return Err(malformed("there is no `=`"));
+            return Err(malformed("there is no `=`, as in `NAME=value`"));
         };
         let value_start = offset_of(statement, text) + name.len() + 1;
         let name = name.trim_end();
@@ -81,6 +83,17 @@ fn split_line(text: &str) -> (&str, &str) {
     (line.strip_suffix('\r').unwrap_or(line), next)
 }
 
+/// A carriage return that ends no line would become a part of a value, or hide what follows it in a
+/// comment.
+fn demand_no_bare_return(line: &str) -> Result<(), &'static str> {
+    if line.trim_end_matches('\r').contains('\r') {
+        return Err(
+            "there is a carriage return (CR) within the line: end lines with LF or CR LF, or put the value into quotes",
+        );
+    }
+    Ok(())
+}
+
 /// The value at the beginning of `text`, and what comes after its line.
 fn value(text: &str) -> Result<(String, &str), &'static str> {
     let start = text.trim_start_matches([' ', '\t']);
@@ -91,21 +104,26 @@ fn value(text: &str) -> Result<(String, &str), &'static str> {
             (inner[..end].to_owned(), &inner[end + 1..])
         }
         Some('"') => double_quoted(&start[1..])?,
-        _ => {
-            let (line, next) = split_line(start);
-            let end = line
-                .char_indices()
-                .find(|&(at, c)| c == '#' && (at == 0 || line[..at].ends_with([' ', '\t'])))
-                .map_or(line.len(), |(at, _)| at);
-            return Ok((line[..end].trim_end().to_owned(), next));
-        }
+        _ => return unquoted(text),
     };
     let (line, next) = split_line(after);
+    demand_no_bare_return(line)?;
     let remainder = line.trim();
     if !(remainder.is_empty() || remainder.starts_with('#')) {
         return Err("there is text after the closing quote");
     }
     Ok((value.replace("\r\n", "\n"), next))
+}
+
+/// A value without quotes: up to a `#` that a blank stands before, or to the end of the line.
+fn unquoted(text: &str) -> Result<(String, &str), &'static str> {
+    let (line, next) = split_line(text);
+    demand_no_bare_return(line)?;
+    let end = line
+        .match_indices('#')
+        .find(|&(at, _)| line[..at].ends_with([' ', '\t']))
+        .map_or(line.len(), |(at, _)| at);
+    Ok((line[..end].trim().to_owned(), next))
 }
 
 fn double_quoted(text: &str) -> Result<(String, &str), &'static str> {
@@ -177,9 +195,61 @@ mod tests {
         );
     }
 
+    /// Each row of the table says what is true here.
+    #[test]
+    fn the_table_of_the_docs_is_true() {
+        let docs = include_str!("../../docs/manifest.md");
+        let table = docs.split("| a line | here |").nth(1).unwrap();
+        let table = table.split("\n\n").next().unwrap();
+        let code = |cell: &str| {
+            let cell = cell.trim().strip_prefix('`')?.strip_suffix('`')?;
+            Some(cell.to_owned())
+        };
+        let mut count = 0;
+        for row in table.lines().skip(2) {
+            let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
+            let line = code(cells[0]).unwrap();
+            let read = parse(&line).map(|all| all[0].1.clone());
+            match cells[1].trim() {
+                "refused" => assert!(read.is_err(), "{line}: {read:?}"),
+                "empty" => assert_eq!(read, Ok(String::new()), "{line}"),
+                cell => assert_eq!(read.ok(), code(cell), "{line}"),
+            }
+            count += 1;
+        }
+        assert!(count > 20, "{count} rows");
+    }
+
+    #[test]
+    fn the_last_of_equal_names_comes_last() {
+        let all = parse("A=1\nA=2").unwrap();
+        assert_eq!(all.last(), Some(&("A".into(), "2".into())));
+    }
+
+    /// A file with the line ends of an old Macintosh would be one variable.
+    #[test]
+    fn a_carriage_return_within_a_line_is_refused_outside_quotes() {
+        for (text, line) in [
+            ("A=1\rB=2\rC=3", 1),
+            ("X=0\n# comment\rA=1\n", 2),
+            ("X=0\nA=\"1\"\rB=2", 2),
+            ("X=0\n\nA='1' # c\rB=2", 3),
+        ] {
+            let (found, reason) = error(text);
+            assert_eq!(found, line, "{text:?}");
+            assert!(reason.contains("carriage return"), "{text:?}: {reason}");
+        }
+        assert_eq!(one("A=\"b\rc\"\r\r\n"), "b\rc");
+        assert_eq!(one("A=b\r\r\n"), "b");
+        assert_eq!(one("A=b\r"), "b");
+    }
+
     #[test]
     fn mistakes_name_their_line_and_no_secret() {
-        assert_eq!(error("A=1\n\nsecret\n"), (3, "there is no `=`"));
+        assert_eq!(
+            error("A=1\n\nsecret\n"),
+            (3, "there is no `=`, as in `NAME=value`")
+        );
         assert_eq!(error("A=1\nB='x\ny\n"), (2, "the quote is not closed"));
         assert_eq!(
             error("A=\"x\ny\" z"),
