@@ -115,6 +115,9 @@ pub struct StartedRun {
     /// When the start began, by the clock that files are stamped with, since the Unix epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub began: Option<Duration>,
+    /// The inodes of the sockets that listened on the port of its `ready` probe before it began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listened_before: Vec<u64>,
 }
 
 /// Where in tmux a run is.
@@ -498,6 +501,7 @@ mod tests {
             server: None,
             pane: None,
             began: Some(Duration::new(1_700_000_000, 5)),
+            listened_before: vec![4711],
         }
     }
 

@@ -165,7 +165,7 @@ fn each_trouble_has_its_story() {
     exit code 1
     ");
     insta::assert_snapshot!(why(&scene, "late"), @r"
-    `late` is failed: not ready after 100ms: no line of its output matches yet
+    `late` is failed: not ready after 100ms: it has printed nothing yet; a program whose output is no terminal may hold it back (PYTHONUNBUFFERED=1, `stdbuf -oL`)
       declared    baudbot.yaml:22, a process
       goal        up; last order: `up needs-crash lacking slow waits late flaky skipped well` by process PID of user UID, AGO
       since       TIME

@@ -552,7 +552,9 @@ pub(crate) enum Protocol {
     {"required": ["notify"]}
 ]))]
 pub(crate) struct Ready {
-    /// A TCP connection is accepted here: a port on 127.0.0.1, or `host:port`. Default: not asked.
+    /// A TCP connection is accepted here: a port on 127.0.0.1, or `host:port`; `localhost` is both
+    /// 127.0.0.1 and ::1. What listened there before the start and is not of the service does not
+    /// count. Default: not asked.
     #[schemars(extend("examples" = [8080, "127.0.0.1:8080", "localhost:${PORT}"]))]
     pub(crate) tcp: Field<Port>,
     /// A GET of this `http://` URL is answered with a status of 200 to 399; or a map with another

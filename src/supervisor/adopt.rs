@@ -366,6 +366,7 @@ impl Supervisor {
         if let Some(record) = &record {
             run.leader = Some(identity(&record.leader));
             run.sessions = self.sessions_of(record);
+            run.listened_before.clone_from(&record.listened_before);
             if let Some(began) = record.began {
                 run.began = SystemTime::UNIX_EPOCH + began;
             }

@@ -6,6 +6,7 @@
 //! a mark of its own beside that of the run.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -17,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::ending::force;
+use super::listening::Listening;
 use crate::manifest::environment::masked;
 use crate::manifest::model::{Command, HttpProbe, Probe};
 use crate::sys::account::Account;
@@ -39,6 +41,8 @@ pub(super) struct Asked {
     pub(super) roots: Roots,
     /// What must not be told.
     pub(super) secrets: Vec<String>,
+    /// Whose answers count, and where the run listens.
+    pub(super) listening: Listening,
 }
 
 /// What an attempt came to.
@@ -94,8 +98,11 @@ async fn end_leftovers(asked: &Asked) {
 
 async fn attempt(probe: &Probe, asked: &Asked) -> Verdict {
     match probe {
-        Probe::Tcp { host, port } => tcp(host, *port).await.map(drop).into(),
-        Probe::Http(request) => http(request).await.into(),
+        Probe::Tcp { host, port } => {
+            let connected = connect(host, *port, asked, probe.word()).await;
+            connected.map(drop).into()
+        }
+        Probe::Http(request) => http(request, asked).await.into(),
         Probe::Unix { path } => unix(path, asked.began).await.into(),
         Probe::Exec { command } => exec(command, asked).await,
         Probe::File { path, max_age } => file(path, *max_age, asked.began).await.into(),
@@ -106,25 +113,65 @@ async fn attempt(probe: &Probe, asked: &Asked) -> Verdict {
     }
 }
 
-async fn tcp(host: &str, port: u16) -> Result<TcpStream, String> {
-    TcpStream::connect((host, port))
-        .await
-        .map_err(|error| format!("{host}:{port}: {error}"))
+/// Connects to a listener whose answer counts: to the first of the host's addresses that has one.
+async fn connect(host: &str, port: u16, asked: &Asked, probe: &str) -> Result<TcpStream, String> {
+    let failed = |error: std::io::Error| format!("{host}:{port}: {error}");
+    let mut refused = None;
+    let mut stranger = None;
+    for address in addresses(host, port).await.map_err(failed)? {
+        match TcpStream::connect(address).await {
+            Ok(stream) => match asked.listening.judge(&stream).await {
+                Ok(()) => return Ok(stream),
+                Err(why) => stranger = stranger.or(Some(why)),
+            },
+            Err(error) => refused = refused.or(Some((address, error))),
+        }
+    }
+    match (stranger, refused) {
+        (Some(why), _) => Err(why),
+        (None, Some((address, error))) => {
+            let is_here = address.ip().is_loopback() || address.ip().is_unspecified();
+            let elsewhere = match error.kind() {
+                std::io::ErrorKind::ConnectionRefused if is_here => {
+                    asked.listening.elsewhere(address, probe).await
+                }
+                _ => String::new(),
+            };
+            Err(failed(error) + &elsewhere)
+        }
+        (None, None) => Err(format!("{host}:{port}: the host has no address")),
+    }
 }
 
-async fn http(asked: &HttpProbe) -> Result<(), String> {
-    let HttpProbe { url, method, .. } = asked;
+/// The addresses of a host. `localhost` is 127.0.0.1 and ::1, as in `ports`, whatever the resolver
+/// says.
+async fn addresses(host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+    if host.eq_ignore_ascii_case("localhost") {
+        let both = [
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            IpAddr::from(Ipv6Addr::LOCALHOST),
+        ];
+        return Ok(both.map(|address| SocketAddr::new(address, port)).to_vec());
+    }
+    Ok(tokio::net::lookup_host((host, port)).await?.collect())
+}
+
+async fn http(request: &HttpProbe, asked: &Asked) -> Result<(), String> {
+    let HttpProbe { url, method, .. } = request;
     let uri: hyper::Uri = url.parse().map_err(|error| format!("`{url}`: {error}"))?;
     let host = uri.host().ok_or_else(|| format!("`{url}` names no host"))?;
     let bare_host = host.trim_start_matches('[').trim_end_matches(']');
-    let stream = tcp(bare_host, uri.port_u16().unwrap_or(80)).await?;
+    let port = uri.port_u16().unwrap_or(80);
+    let stream = connect(bare_host, port, asked, "http").await?;
     // What is asked for may be told, what is given along may be a token.
     let url = url.split('?').next().unwrap_or_default();
     let failed = |error: hyper::Error| format!("{method} {url}: {error}");
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(failed)?;
-    let request = request(asked, &uri).map_err(|error| format!("{method} {url}: {error}"))?;
+    let expected = &request.status;
+    let request =
+        self::request(request, &uri).map_err(|error| format!("{method} {url}: {error}"))?;
     // The connection knows better what is wrong with it, and must not outlive the attempt.
     let response = sender.send_request(request);
     tokio::pin!(response);
@@ -137,8 +184,7 @@ async fn http(asked: &HttpProbe) -> Result<(), String> {
     };
     let status = response.status();
     let number = status.as_u16();
-    if asked
-        .status
+    if expected
         .iter()
         .any(|good| (good.from..=good.to).contains(&number))
     {

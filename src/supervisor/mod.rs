@@ -27,6 +27,7 @@ mod history;
 mod hooks;
 mod input;
 mod instances;
+mod listening;
 mod log_writer;
 mod notified;
 mod orders;

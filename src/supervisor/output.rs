@@ -317,7 +317,7 @@ mod tests {
             .open(output.stdout())
             .unwrap();
         fifo.write_all(b"one\nPassword: ").unwrap();
-        while contents(&log).is_empty() {
+        while !log.exists() || contents(&log).is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         output.watch(Regex::new("^Password: $").unwrap());

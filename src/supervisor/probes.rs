@@ -196,6 +196,7 @@ impl Supervisor {
                     .map(|nesting| Mark::for_run(self.project_id, probes_of(id), nesting)),
                 roots: self.probe_roots(id),
                 secrets: secrets(&run.service.env, &run.environment),
+                listening: self.listening(id, question),
             },
             outbox: self.outbox.clone(),
             question,

@@ -41,6 +41,8 @@ pub(super) struct LiveRun {
     pub(super) user: Option<Account>,
     /// When the start began, by the clock that file times are taken from.
     pub(super) began: SystemTime,
+    /// The inodes of the sockets that listened on the port of its `ready` probe before it began.
+    pub(super) listened_before: Vec<u64>,
     /// The tmux sessions that are its own, and their server.
     pub(super) sessions: Option<Arc<Sessions>>,
     /// Whether the command is executed, or never will be.
@@ -94,6 +96,7 @@ impl LiveRun {
             environment: Arc::new(environment),
             user: None,
             began: crate::sys::clock::file_time_now(),
+            listened_before: Vec::new(),
             sessions: None,
             is_past_gate: false,
             is_ending: false,
@@ -227,6 +230,7 @@ impl Supervisor {
                 .map(|sessions| sessions.tmux.choice().clone()),
             pane,
             began: run.began.duration_since(SystemTime::UNIX_EPOCH).ok(),
+            listened_before: run.listened_before.clone(),
         })
     }
 

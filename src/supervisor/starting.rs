@@ -10,6 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Supervisor;
 use super::input::Outbox;
+use super::listening;
 use super::output::{Drainer, Output};
 use super::preflight::Ready;
 use super::proofs::LastRun;
@@ -107,6 +108,7 @@ impl Supervisor {
 
     /// Begins a run that nothing is in the way of, with the command before it where there is one.
     pub(super) fn prepare(&mut self, id: RunId, mut run: LiveRun) -> Result<(), StartFailure> {
+        run.listened_before = listening::before(&run.service);
         self.open_notify_socket(id, &mut run)?;
         self.open_output(&run.service)?;
         self.remember(id, &run);

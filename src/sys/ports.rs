@@ -13,7 +13,7 @@
 //! The lists are those of our own network namespace. What descriptors another user's process has is
 //! told to root only; then the user is all that is known, from the list.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
@@ -104,6 +104,43 @@ fn is_in_the_way(port: &Port, listener: &Listener) -> bool {
             Overlap::Yes => true,
             Overlap::UnlessV6Only => !is_beside(port, listener),
         }
+}
+
+/// Every socket that listens for TCP connections.
+///
+/// # Errors
+/// When `/proc/net` cannot be read.
+pub fn listening() -> io::Result<Vec<Listener>> {
+    listeners(Protocol::Tcp)
+}
+
+/// The sockets one of which takes the connections to this address of the host: as a rule one; several
+/// that share it (`SO_REUSEPORT`); none that is in another network namespace. A socket that is bound
+/// to the very address comes before one that is bound to all of its family, and that before one on
+/// `::` that takes IPv4 too, as in the kernel.
+///
+/// # Errors
+/// When `/proc/net` cannot be read.
+pub fn accepting(address: SocketAddr) -> io::Result<Vec<Listener>> {
+    let to = address.ip().to_canonical();
+    let rank = |listener: &Listener| {
+        let bound = listener.address.to_canonical();
+        match (bound == to, bound.is_unspecified()) {
+            (true, _) => Some(0),
+            (false, true) if bound.is_ipv4() == to.is_ipv4() => Some(1),
+            (false, true) if bound.is_ipv6() => Some(2),
+            (false, _) => None,
+        }
+    };
+    let mut ranked: Vec<(u8, Listener)> = listening()?
+        .into_iter()
+        .filter(|listener| listener.number == address.port())
+        .filter_map(|listener| Some((rank(&listener)?, listener)))
+        .collect();
+    ranked.sort_unstable();
+    let best = ranked.first().map(|(rank, _)| *rank);
+    ranked.retain(|(rank, _)| Some(*rank) == best);
+    Ok(ranked.into_iter().map(|(_, listener)| listener).collect())
 }
 
 /// Whether a socket on `::` leaves the IPv4 address of `port` alone. The lists do not tell, but the
@@ -320,6 +357,29 @@ mod tests {
             drop(listener);
             let left = in_the_way(&port(Host::Every, number, Protocol::Tcp)).unwrap();
             assert!(left.is_empty(), "{bound}: {left:?}");
+        }
+    }
+
+    #[test]
+    fn the_socket_that_takes_a_connection_is_found() {
+        for (bound, asked) in [
+            (&["127.0.0.1:0"][..], "127.0.0.1"),
+            (&["0.0.0.0:0"], "127.0.0.1"),
+            (&["[::]:0"], "127.0.0.1"),
+            (&["[::]:0"], "::1"),
+            (&["[::1]:0"], "::1"),
+            (&["127.0.0.1:0", "127.0.0.2:0"], "127.0.0.2"),
+        ] {
+            let first = TcpListener::bind(bound[0]).unwrap();
+            let number = first.local_addr().unwrap().port();
+            let more = bound.get(1).map(|address| {
+                TcpListener::bind((address.trim_end_matches(":0"), number)).unwrap()
+            });
+            let asked = SocketAddr::new(asked.parse().unwrap(), number);
+            let accepting = accepting(asked).unwrap();
+            let expected = more.as_ref().unwrap_or(&first).local_addr().unwrap().ip();
+            let found: Vec<IpAddr> = accepting.iter().map(|one| one.address).collect();
+            assert_eq!(found, [expected], "{bound:?} {asked}");
         }
     }
 
