@@ -150,7 +150,7 @@ fn services_are_seen_and_steered() {
     terminal.keys(&["Enter"]);
     terminal.shows("`request 2`: 2 matches");
     terminal.keys(&["Tab", "x"]);
-    terminal.shows("2 of 2 up");
+    terminal.shows("2 of 3 up, 1 inactive");
     terminal.shows("web inactive");
     // A resize is followed.
     terminal.tmux(&["resize-window", "-t", "t", "-x", "120", "-y", "30"]);

@@ -19,6 +19,7 @@ use crate::id::ServiceName;
 use crate::machine::{Goal, StateWord, Survivor};
 use crate::plan::{Action, Order};
 use crate::render::progress::Progress;
+use crate::render::tally::Tally;
 use crate::store::Project;
 
 /// Within this time of each other, notices are taken to tell of one order.
@@ -225,13 +226,11 @@ impl Following {
         !self.stopped.contains(name)
     }
 
-    /// How many services the order wants up. What is not to run here is not among them.
-    pub(super) fn wanted(&self) -> usize {
-        let is_skipped = |service: &Option<ServiceStatus>| matches!(service, Some(service) if service.state == StateWord::Skipped);
-        self.targets
-            .iter()
-            .filter(|(name, service)| self.is_wanted(name) && !is_skipped(service))
-            .count()
+    /// What became of the services that the order wants up.
+    pub(super) fn tally(&self) -> Tally {
+        let wanted = self.targets.iter();
+        let wanted = wanted.filter(|(name, _)| self.is_wanted(name));
+        Tally::of(wanted.map(|(_, service)| service.as_ref()))
     }
 
     /// What was verified, once the whole project is down.

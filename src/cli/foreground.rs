@@ -8,17 +8,18 @@ use crate::catalogue::Code;
 use crate::code;
 use crate::control::protocol::{OrderRequest, Status};
 use crate::exit::ExitCode;
-use crate::machine::StateWord;
 use crate::render::progress::Progress;
+use crate::render::tally::{self, Tally};
 use crate::render::{Look, failure, outcome, proof};
 use crate::store::Project;
-use crate::supervisor::{Foreground, ForegroundError, run_in_foreground};
+use crate::supervisor::{Foreground, ForegroundError, ReadyWhen, run_in_foreground};
 
 /// Runs the project until it is down.
 pub(super) async fn run(
     call: &Call,
     project: Project,
     request: &OrderRequest,
+    ready_when: ReadyWhen,
 ) -> Result<ExitCode, Failure> {
     // Plain lines, on a terminal too: this is a log, and it may run for months.
     let look = Look {
@@ -34,10 +35,9 @@ pub(super) async fn run(
         call,
         begun: Instant::now(),
         progress: Progress::new(look, io::stderr(), names),
-        well: 0,
-        total: 0,
+        tally: Tally::default(),
     };
-    let proof = run_in_foreground(project, request, &mut watching).await?;
+    let proof = run_in_foreground(project, request, ready_when, &mut watching).await?;
     call.print(&proof::proof(&proof, &call.out))?;
     Ok(if proof.is_clean() {
         ExitCode::Done
@@ -50,8 +50,7 @@ struct Watching<'a> {
     call: &'a Call,
     begun: Instant,
     progress: Progress<Stderr>,
-    well: usize,
-    total: usize,
+    tally: Tally,
 }
 
 impl Foreground for Watching<'_> {
@@ -64,19 +63,27 @@ impl Foreground for Watching<'_> {
             self.progress
                 .update(name, service, service.state.is_settled_up());
         }
-        let services = status.services.values();
-        let to_run = services.filter(|service| service.state != StateWord::Skipped);
-        self.total = to_run.clone().count();
-        self.well = to_run.filter(|service| service.state.is_well()).count();
+        self.tally = Tally::of(status.services.values().map(Some));
     }
 
     fn fulfilled(&mut self, _is_well: bool) {
-        self.call.note(&outcome::up(
-            self.well,
-            self.total,
-            self.begun.elapsed(),
-            &self.call.err,
-        ));
+        self.tell_outcome();
+    }
+
+    fn goes_on(&mut self) {
+        self.tell_outcome();
+    }
+
+    fn summary(&self, status: &Status) -> String {
+        tally::one_line(status)
+    }
+}
+
+impl Watching<'_> {
+    fn tell_outcome(&self) {
+        let elapsed = self.begun.elapsed();
+        self.call
+            .note(&outcome::up(&self.tally, elapsed, &self.call.err));
     }
 }
 

@@ -10,7 +10,7 @@ use crate::control::protocol::{Status, VERSION};
 use crate::exit::ExitCode;
 use crate::machine::{Goal, StateWord};
 use crate::render::ps::{ProjectLine, ProjectState, projects};
-use crate::render::status::is_as_wanted;
+use crate::render::tally::is_as_wanted;
 use crate::store::{self, Project};
 
 /// How long a supervisor may take to answer before it is told to be silent: a stopped one should not
@@ -58,6 +58,7 @@ async fn line(project: &Project) -> ProjectLine {
         total: None,
         manifest: origin::last_from(project),
         manifest_is_gone: false,
+        skipped: None,
         state_dir: project.state_dir().to_owned(),
     };
     line.manifest_is_gone = line.manifest.as_deref().is_some_and(origin::is_gone);
@@ -106,6 +107,9 @@ fn fill(line: &mut ProjectLine, status: &Status) {
     };
     line.up = Some(wanted().filter(|one| is_as_wanted(one)).count());
     line.total = Some(wanted().count());
+    let services = status.services.values();
+    let skipped = services.filter(|one| one.state == StateWord::Skipped);
+    line.skipped = Some(skipped.count());
     line.state = match status.services.values().all(is_as_wanted) {
         true => ProjectState::Up,
         false => ProjectState::Degraded,

@@ -23,7 +23,8 @@ use crate::machine::{Goal, StateWord};
 use crate::manifest::model::{Manifest, Service};
 use crate::plan::Selector;
 use crate::render::Look;
-use crate::render::status::{Screen, is_as_wanted, status as screen};
+use crate::render::status::{Screen, status as screen};
+use crate::render::tally::is_as_wanted;
 use crate::store::Project;
 
 #[derive(Debug, Args)]

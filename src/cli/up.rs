@@ -17,6 +17,7 @@ use crate::manifest::model::Instance;
 use crate::plan::{Order, Selector};
 use crate::render::{outcome, plan};
 use crate::store::Project;
+use crate::supervisor::ReadyWhen;
 
 /// Of how many failed services the log is shown.
 const MOST_LOGS: usize = 5;
@@ -34,12 +35,38 @@ pub(super) struct Arguments {
     /// Only show what would be done
     #[arg(long)]
     dry_run: bool,
-    /// Be the supervisor, as the main process of a unit: until everything is down
+    /// Run the supervisor in this process, as the main process of a systemd unit; exits when
+    /// everything is down
     #[arg(long, conflicts_with_all = ["dry_run", "no_wait", "timeout"])]
     foreground: bool,
+    /// When a unit of Type=notify has started: as soon as each service is up, has given up or has
+    /// failed to start once (`settled`), or only when all are up (`all`)
+    #[arg(
+        long,
+        value_name = "WHEN",
+        requires = "foreground",
+        default_value = "settled"
+    )]
+    ready: Ready,
     /// Then apply each edit of the manifest as it is saved; a broken one is refused
     #[arg(long, conflicts_with_all = ["dry_run", "no_wait", "timeout", "foreground"])]
     watch: bool,
+}
+
+/// The words for [`ReadyWhen`].
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Ready {
+    Settled,
+    All,
+}
+
+impl From<Ready> for ReadyWhen {
+    fn from(ready: Ready) -> Self {
+        match ready {
+            Ready::Settled => Self::Settled,
+            Ready::All => Self::All,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -80,7 +107,7 @@ pub(super) async fn run(call: &Call, arguments: Arguments) -> Result<ExitCode, F
     }
     if arguments.foreground {
         let (project, request) = request(call, Order::Up, arguments.selection, &[])?;
-        return super::foreground::run(call, project, &request).await;
+        return super::foreground::run(call, project, &request, arguments.ready.into()).await;
     }
     if arguments.watch {
         return super::watch::run(call, arguments.selection).await;
@@ -291,14 +318,7 @@ fn report(
         call.note(&format!("{}\n", plan::summary(&reply.plan)));
         return exit;
     }
-    let well = following.in_state(StateWord::Ready).count()
-        + following.in_state(StateWord::Completed).count();
-    call.note(&outcome::up(
-        well,
-        following.wanted(),
-        begun.elapsed(),
-        &call.err,
-    ));
+    call.note(&outcome::up(&following.tally(), begun.elapsed(), &call.err));
     exit
 }
 

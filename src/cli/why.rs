@@ -18,7 +18,7 @@ use crate::exit::ExitCode;
 use crate::id::ServiceName;
 use crate::log_reader::{Line, Merged, Start};
 use crate::manifest::written;
-use crate::render::status::is_as_wanted;
+use crate::render::tally::is_as_wanted;
 use crate::render::{log, why};
 use crate::store::Project;
 use crate::story::{Known, Story, Written, tell};

@@ -113,19 +113,24 @@ pub(super) fn unit(facts: &Facts) -> Vec<Finding> {
             "make `baudbot up --foreground` the ExecStart= of a unit of its own, or start it by `systemd-run --user --scope baudbot up`",
         ));
     }
-    if let Some(mode) = unit
-        .kill_mode
-        .as_deref()
-        .filter(|mode| *mode != "control-group")
-    {
-        findings.push(Finding::note(
+    match unit.kill_mode.as_deref() {
+        None | Some("mixed") => {}
+        Some("control-group") => findings.push(Finding::note(
+            name,
+            format!(
+                "{} has KillMode=control-group: when it stops, systemd sends TERM to all services at once, before the supervisor can stop them in their order and by their own signals",
+                unit.name
+            ),
+            "set KillMode=mixed",
+        )),
+        Some(mode) => findings.push(Finding::note(
             name,
             format!(
                 "{} has KillMode={mode}: what the supervisor cannot end when the unit stops is left running",
                 unit.name
             ),
-            "remove KillMode= from the unit: `control-group`, the default, ends after a stop whatever is left",
-        ));
+            "set KillMode=mixed, with which systemd kills at the end of a stop whatever is left",
+        )),
     }
     if unit.has_private_tmp && unit.uses_tmp {
         findings.push(Finding::bad(
@@ -225,7 +230,7 @@ pub(super) mod tests {
         let good = UnitFact {
             name: "agent.service".into(),
             is_main: Some(true),
-            kill_mode: Some("control-group".into()),
+            kill_mode: Some("mixed".into()),
             kind: Some("notify".into()),
             ..UnitFact::default()
         };
@@ -244,6 +249,11 @@ pub(super) mod tests {
                 .iter()
                 .any(|one| one.finding.contains("KillMode=process"))
         );
+        let found = unit_of(UnitFact {
+            kill_mode: Some("control-group".into()),
+            ..good.clone()
+        });
+        assert_eq!(found[1].fix.as_deref(), Some("set KillMode=mixed"));
         let found = unit_of(UnitFact {
             kind: Some("simple".into()),
             ..good

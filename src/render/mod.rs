@@ -26,6 +26,7 @@ pub mod screen;
 pub mod selftest;
 pub mod status;
 pub mod table;
+pub mod tally;
 pub mod why;
 
 use std::os::fd::AsFd;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::failure::{error_word, help};
 use super::status::{state, state_on_its_way};
-use super::{BAD, BUSY, FAINT, GOOD, Look, STRONG, human, log, proof};
+use super::tally::Tally;
+use super::{BUSY, FAINT, Look, STRONG, human, log, proof};
 use crate::catalogue::Code;
 use crate::code;
 use crate::control::protocol::ServiceStatus;
@@ -16,18 +17,9 @@ use crate::machine::Goal;
 use crate::plan::Order;
 
 /// `3 services up (1.2s)`, or how many of them are not.
-pub fn up(well: usize, total: usize, elapsed: Duration, look: &Look) -> String {
+pub fn up(tally: &Tally, elapsed: Duration, look: &Look) -> String {
     let elapsed = look.paint(FAINT, &format!("({})", human::span(elapsed)));
-    if well == total {
-        let count = human::count(total, "service");
-        format!("{} {elapsed}\n", look.paint(GOOD, &format!("{count} up")))
-    } else {
-        let count = human::count(total, "service");
-        format!(
-            "{} {elapsed}\n",
-            look.paint(BAD, &format!("{well} of {count} up"))
-        )
-    }
+    format!("{} {elapsed}\n", tally.outcome(look))
 }
 
 /// How a command about one service is typed.

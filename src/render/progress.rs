@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use indexmap::IndexMap;
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
-use super::status::{is_as_wanted, state, state_on_its_way};
+use super::status::{state, state_on_its_way};
+use super::tally::is_as_wanted;
 use super::{BAD, FAINT, GOOD, Look, STRONG, human};
 use crate::control::protocol::ServiceStatus;
 use crate::id::ServiceName;

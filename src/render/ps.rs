@@ -22,6 +22,8 @@ pub struct ProjectLine {
     pub up: Option<usize>,
     /// How many should be up.
     pub total: Option<usize>,
+    /// How many are skipped besides: their `when` does not hold.
+    pub skipped: Option<usize>,
     /// The manifest that it was last brought up from.
     pub manifest: Option<PathBuf>,
     /// Whether that file is not there any more.
@@ -73,11 +75,10 @@ pub fn projects(projects: &[ProjectLine], look: &Look) -> String {
             ProjectState::Degraded | ProjectState::Silent | ProjectState::LeftBehind => BAD,
             ProjectState::Down => FAINT,
         };
-        let up = one.up.zip(one.total);
         table.row([
             Cell::styled(one.project.as_str(), STRONG),
             Cell::styled(one.state.word(), style),
-            or_dash(up.map(|(up, total)| format!("{up}/{total}"))),
+            or_dash(ups(one)),
             or_dash(one.supervisor_pid.map(|pid| pid.to_string())),
             or_dash(
                 one.manifest
@@ -92,6 +93,15 @@ pub fn projects(projects: &[ProjectLine], look: &Look) -> String {
         .map(|text| help(&text, look))
         .collect();
     table.text(look, "") + &words
+}
+
+/// `7/8 (1 skipped)`: as in the other totals, what is skipped is one of them.
+fn ups(one: &ProjectLine) -> Option<String> {
+    let (up, total) = one.up.zip(one.total)?;
+    Some(match one.skipped.unwrap_or(0) {
+        0 => format!("{up}/{total}"),
+        skipped => format!("{up}/{} ({skipped} skipped)", total + skipped),
+    })
 }
 
 fn what_to_do(one: &ProjectLine) -> Option<String> {
@@ -125,6 +135,7 @@ mod tests {
             supervisor_pid,
             up,
             total: up.map(|_| 3),
+            skipped: None,
             manifest: up.map(|_| "/srv/shop/baudbot.yaml".into()),
             manifest_is_gone: name == "lab",
             state_dir: "/home/me/.local/state/baudbot/x".into(),

@@ -9,11 +9,12 @@ use jiff::Timestamp;
 
 use super::failure::help;
 use super::table::{Cell, Table};
+use super::tally::{Tally, Trouble, is_as_wanted};
 use super::{BAD, BUSY, FAINT, GOOD, Look, STRONG, human};
 use crate::control::protocol::{ServiceStatus, Status};
 use crate::id::{GroupName, ServiceName};
 use crate::layers::Layers;
-use crate::machine::{Goal, StateWord};
+use crate::machine::StateWord;
 
 /// The colour of a state.
 pub fn state_style(state: StateWord) -> Style {
@@ -66,43 +67,6 @@ fn reason_in_one_line(service: &ServiceStatus) -> String {
     let awaited = awaited.map(|awaited| format!("waits for {awaited}"));
     let said = [service.reason.clone(), awaited].into_iter().flatten();
     said.collect::<Vec<_>>().join("; ")
-}
-
-/// Whether a service is what it should be: up and well, or down because that is wanted.
-pub fn is_as_wanted(service: &ServiceStatus) -> bool {
-    match service.goal {
-        Goal::Up => service.state.is_well(),
-        Goal::Down => service.state.is_down() && !service.is_stuck,
-    }
-}
-
-/// What is not as it should be, in the order in which people should hear of it: nothing happens
-/// there any more, or it does not go well.
-fn trouble(service: &ServiceStatus) -> Option<Trouble> {
-    if is_as_wanted(service) {
-        return None;
-    }
-    match service.state {
-        StateWord::Failed => Some(Trouble::Failed),
-        StateWord::Blocked => Some(Trouble::Blocked),
-        _ if service.is_stuck => Some(Trouble::Stuck),
-        StateWord::Inactive => Some(Trouble::Ended),
-        StateWord::Unhealthy => Some(Trouble::Unhealthy),
-        StateWord::Backoff => Some(Trouble::Backoff),
-        StateWord::Waiting | StateWord::Starting | StateWord::Stopping => Some(Trouble::OnItsWay),
-        StateWord::Ready | StateWord::Completed | StateWord::Skipped => None,
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Trouble {
-    Failed,
-    Blocked,
-    Stuck,
-    Ended,
-    Unhealthy,
-    Backoff,
-    OnItsWay,
 }
 
 /// What happens by itself, and when: `next start in 27s`.
@@ -235,7 +199,7 @@ impl Block {
             );
         }
         Self {
-            trouble: trouble(service),
+            trouble: Trouble::of(service),
             lines,
         }
     }
@@ -369,13 +333,6 @@ fn leaks(status: &Status, look: &Look) -> String {
 /// `shop: 3 of 4 services up, 1 failed, supervisor 4242`.
 pub fn headline(status: &Status, look: &Look) -> String {
     let project = look.paint(STRONG, status.project.as_str());
-    // What is not to run here is neither up nor missing.
-    let wanted: Vec<&ServiceStatus> = status
-        .services
-        .values()
-        .filter(|one| one.goal == Goal::Up && one.state != StateWord::Skipped)
-        .collect();
-    let well = wanted.iter().filter(|one| is_as_wanted(one)).count();
     let Some(supervisor) = &status.supervisor else {
         let running = status.services.values().filter(|one| one.pid.is_some());
         return match running.count() {
@@ -386,27 +343,8 @@ pub fn headline(status: &Status, look: &Look) -> String {
             }
         };
     };
-    let mut text = format!(
-        "{project}: {well} of {} up",
-        human::count(wanted.len(), "service")
-    );
-    for (trouble, word, style) in [
-        (Trouble::Failed, "failed", BAD),
-        (Trouble::Blocked, "blocked", BAD),
-        (Trouble::Stuck, "stuck", BAD),
-        (Trouble::Ended, "ended", BAD),
-        (Trouble::Unhealthy, "unhealthy", BAD),
-        (Trouble::Backoff, "in backoff", BUSY),
-        (Trouble::OnItsWay, "on the way", BUSY),
-    ] {
-        let services = status.services.values();
-        let number = services
-            .filter(|one| self::trouble(one) == Some(trouble))
-            .count();
-        if number > 0 {
-            text += &format!(", {}", look.paint(style, &format!("{number} {word}")));
-        }
-    }
+    let tally = Tally::of(status.services.values().map(Some));
+    let mut text = format!("{project}: {}", tally.line(look));
     // A narrow terminal goes without who supervises.
     let room = look.width.map_or(usize::MAX, usize::from);
     let guardian = supervisor
@@ -449,7 +387,7 @@ fn next_steps(status: &Status, screen: &Screen<'_>) -> String {
     let mut troubled: Vec<(Trouble, &ServiceName)> = status
         .services
         .iter()
-        .filter_map(|(name, service)| Some((trouble(service)?, name)))
+        .filter_map(|(name, service)| Some((Trouble::of(service)?, name)))
         .collect();
     troubled.sort_by_key(|(trouble, _)| *trouble);
     let mut text = String::new();
@@ -475,6 +413,7 @@ pub(super) mod tests {
     use crate::control::protocol::{SupervisorStatus, Usage, VERSION};
     use crate::id::ProjectName;
     use crate::layers::Holding;
+    use crate::machine::Goal;
 
     pub(crate) fn service(goal: Goal, state: StateWord) -> ServiceStatus {
         serde_json::from_value(serde_json::json!({

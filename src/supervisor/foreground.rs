@@ -1,15 +1,12 @@
 //! The supervisor in the foreground, as a unit's main process: `up --foreground`.
 //!
-//! It stays the process that it was started as. Where a service manager listens (`NOTIFY_SOCKET`,
-//! `sd_notify(3)`), it hears READY=1 once the order is fulfilled, STATUS= as things change, and
-//! STOPPING=1 when they end.
+//! It stays the process that it was started as. What a service manager hears of it stands in
+//! `manager`.
 
-use sd_notify::NotifyState;
-
+use super::manager::{ReadyWhen, ServiceManager};
 use super::{Supervisor, SupervisorError};
 use crate::control::protocol::{OrderRequest, Proof, Refusal, Status};
 use crate::event::By;
-use crate::machine::StateWord;
 use crate::store::Project;
 
 /// What somebody who watches wants to hear.
@@ -20,6 +17,10 @@ pub trait Foreground {
     fn turned(&mut self, status: &Status);
     /// All that should be up rests; whether all of it is well.
     fn fulfilled(&mut self, is_well: bool);
+    /// The service manager takes the project for started, and something is still on its way.
+    fn goes_on(&mut self);
+    /// The state in one line, for the service manager.
+    fn summary(&self, status: &Status) -> String;
 }
 
 /// Why a supervisor in the foreground did not come to its end.
@@ -41,8 +42,10 @@ pub enum ForegroundError {
 pub async fn run_in_foreground(
     project: Project,
     order: &OrderRequest,
+    ready_when: ReadyWhen,
     foreground: &mut impl Foreground,
 ) -> Result<Proof, ForegroundError> {
+    let mut manager = ServiceManager::begin(ready_when);
     let begun = Supervisor::begin(project, None, &mut |text: &str| foreground.note(text)).await;
     let (mut supervisor, mut sources, door) = begun?;
     supervisor.is_in_foreground = true;
@@ -51,23 +54,21 @@ pub async fn run_in_foreground(
         Err(refusal) => {
             supervisor.had_order = true;
             supervisor.leave(door).await;
+            manager.finish().await;
             return Err(refusal.into());
         }
     }
     let mut was_fulfilled = false;
-    let mut last_status = String::new();
     let mut after = |supervisor: &Supervisor| {
         let status = supervisor.status();
         foreground.turned(&status);
-        let line = summary(&status);
-        if line != last_status {
-            notify(&[NotifyState::Status(&line)]);
-            last_status = line;
-        }
+        let line = foreground.summary(&status);
+        let is_started = manager.after(supervisor, &line);
         if !was_fulfilled && let Some(is_well) = supervisor.fulfilled() {
             was_fulfilled = true;
             foreground.fulfilled(is_well);
-            notify(&[NotifyState::Ready]);
+        } else if is_started && !was_fulfilled {
+            foreground.goes_on();
         }
     };
     after(&supervisor);
@@ -81,32 +82,8 @@ pub async fn run_in_foreground(
     }
     // Whoever asks from here on hears at once that nobody answers any more.
     drop(sources);
-    notify(&[NotifyState::Stopping]);
-    Ok(supervisor.leave(door).await)
-}
-
-fn notify(states: &[NotifyState<'_>]) {
-    // Without a listener this does nothing; one that is gone is not waited for.
-    if let Err(error) = sd_notify::notify(states) {
-        eprintln!("cannot notify the service manager: {error}");
-    }
-}
-
-/// One line for `systemctl status`.
-fn summary(status: &Status) -> String {
-    let count = |wanted: &dyn Fn(StateWord) -> bool| {
-        status
-            .services
-            .values()
-            .filter(|service| wanted(service.state))
-            .count()
-    };
-    let skipped = count(&|state| state == StateWord::Skipped);
-    let well = count(&StateWord::is_well) - skipped;
-    let bad = count(&|state| matches!(state, StateWord::Failed | StateWord::Blocked));
-    let total = status.services.len() - skipped;
-    match bad {
-        0 => format!("{well} of {total} services are up"),
-        bad => format!("{well} of {total} services are up, {bad} failed or blocked"),
-    }
+    manager.stopping();
+    let proof = supervisor.leave(door).await;
+    manager.finish().await;
+    Ok(proof)
 }

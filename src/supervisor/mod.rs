@@ -29,6 +29,7 @@ mod input;
 mod instances;
 mod listening;
 mod log_writer;
+mod manager;
 mod notified;
 mod orders;
 mod output;
@@ -73,6 +74,7 @@ use runs::LiveRun;
 
 pub use background::supervise;
 pub use foreground::{Foreground, ForegroundError, run_in_foreground};
+pub use manager::ReadyWhen;
 
 /// How many notices a slow client may be behind before it gets a new snapshot instead.
 const NOTICES_KEPT: usize = 1024;
@@ -162,6 +164,8 @@ struct Supervisor {
     had_order: bool,
     /// Whether this is the main process of a unit, or of a terminal.
     is_in_foreground: bool,
+    /// Whether a signal asked this process to end.
+    was_asked_to_end: bool,
     /// The program that the next supervisor is run by, once another shall take over.
     successor: Option<std::path::PathBuf>,
     /// Sentences about what was found at the start, for the proof.
@@ -289,6 +293,7 @@ impl Supervisor {
             open_files_limit,
             had_order: false,
             is_in_foreground: false,
+            was_asked_to_end: false,
             successor: None,
             recovered,
         };
@@ -329,6 +334,7 @@ impl Supervisor {
                 }
                 Item::StopAsked { again } => {
                     stops_asked += 1;
+                    self.was_asked_to_end = true;
                     self.order_all_down(again && stops_asked > 1);
                 }
                 Item::Deadline if !self.had_order => return,

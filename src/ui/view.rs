@@ -14,7 +14,7 @@ use crate::control::protocol::ServiceStatus;
 use crate::id::ServiceName;
 use crate::machine::{Goal, StateWord};
 use crate::render::human;
-use crate::render::status::is_as_wanted;
+use crate::render::tally::Tally;
 
 /// Draws the whole screen.
 pub fn view(model: &Model, frame: &mut Frame<'_>) {
@@ -56,30 +56,7 @@ fn title(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 
 /// `3 of 5 up, 1 failed`.
 fn summary(model: &Model) -> String {
-    let wanted = model
-        .services
-        .values()
-        .filter(|one| one.goal == Goal::Up && one.state != StateWord::Skipped);
-    let (mut total, mut well) = (0, 0);
-    for service in wanted {
-        total += 1;
-        well += usize::from(is_as_wanted(service));
-    }
-    let mut text = match total {
-        0 => human::count(model.services.len(), "service"),
-        _ => format!("{well} of {total} up"),
-    };
-    for state in [StateWord::Failed, StateWord::Blocked, StateWord::Unhealthy] {
-        let count = model
-            .services
-            .values()
-            .filter(|one| one.state == state && one.goal == Goal::Up)
-            .count();
-        if count > 0 {
-            text += &format!(", {count} {}", state.word());
-        }
-    }
-    text
+    Tally::of(model.services.values().map(Some)).short()
 }
 
 fn list(model: &Model, frame: &mut Frame<'_>, area: Rect) {

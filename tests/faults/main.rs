@@ -10,4 +10,5 @@ mod advice;
 mod by_name;
 mod other_checkout;
 mod overtaken;
+mod service_manager;
 mod survivors;

@@ -21,7 +21,11 @@ services:
         "{}",
         up.stderr
     );
-    assert!(up.stderr.contains("2 services up"), "{}", up.stderr);
+    assert!(
+        up.stderr.contains("2 of 4 services up, 2 skipped"),
+        "{}",
+        up.stderr
+    );
     scene.expect_state("broker", "skipped");
     scene.expect_state("lint", "skipped");
     scene.expect_state("socket", "ready");

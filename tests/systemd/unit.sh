@@ -29,6 +29,7 @@ cat >"$HOME/.config/systemd/user/$unit" <<UNIT
 [Service]
 Type=$type
 ExecStart=$program up --foreground -f %h/project/baudbot.yaml
+KillMode=mixed
 StandardOutput=append:%h/unit.log
 StandardError=append:%h/unit.log
 UNIT
@@ -49,7 +50,7 @@ main=$(systemctl --user show -p MainPID --value "$unit")
 supervisor=$("$program" status -p unit --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["supervisor"]["pid"])')
 [ "$main" = "$supervisor" ] || fail "the main process is $main, the supervisor $supervisor"
 case "$(systemctl --user show -p StatusText --value "$unit")" in
-  "3 of 3 services are up") ;;
+  "3 of 3 services up") ;;
   *) [ "$type" != notify ] || fail "no STATUS= came" ;;
 esac
 group="/sys/fs/cgroup$(systemctl --user show -p ControlGroup --value "$unit")"
