@@ -80,6 +80,8 @@ impl From<Selector> for String {
 pub struct Observed {
     /// Every service that the project holds.
     pub services: BTreeMap<ServiceName, ObservedService>,
+    /// What a new run would lack on this host, in sentences, of the services of which this is known.
+    pub lacks: BTreeMap<ServiceName, Vec<String>>,
 }
 
 /// One service that the project holds.
@@ -116,6 +118,29 @@ pub struct Step {
     pub service: ServiceName,
     /// Why.
     pub reason: String,
+    /// What a new run would lack, when the live run is kept for that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<String>,
+}
+
+impl Step {
+    /// An action that nothing is in the way of.
+    pub(crate) fn new(action: Action, service: ServiceName, reason: impl Into<String>) -> Self {
+        Self {
+            action,
+            service,
+            reason: reason.into(),
+            lacks: Vec::new(),
+        }
+    }
+}
+
+impl Plan {
+    /// The services whose live runs are kept because new ones could not start.
+    pub fn kept_for_lack(&self) -> impl Iterator<Item = &Step> {
+        let steps = self.waves.iter().flatten();
+        steps.filter(|step| !step.lacks.is_empty())
+    }
 }
 
 /// What is done to a service.
@@ -256,11 +281,7 @@ fn stops(
     let idle: Vec<Step> = selected
         .difference(&stopped)
         .filter(|_| !is_everything)
-        .map(|name| Step {
-            action: Action::Keep,
-            service: name.clone(),
-            reason: "not running".into(),
-        })
+        .map(|name| Step::new(Action::Keep, name.clone(), "not running"))
         .collect();
     if !idle.is_empty() {
         waves.insert(0, idle);
@@ -278,11 +299,7 @@ fn stop_waves(
         .iter()
         .map(|wave| {
             wave.iter()
-                .map(|name| Step {
-                    action: Action::Stop,
-                    service: name.clone(),
-                    reason: reason(name),
-                })
+                .map(|name| Step::new(Action::Stop, name.clone(), reason(name)))
                 .collect()
         })
         .collect();

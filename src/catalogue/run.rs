@@ -39,6 +39,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "`baudbot logs NAME` shows its last words and `baudbot why NAME` the whole story; mend it, then `baudbot start NAME`.",
     ),
     entry(
+        "run::service_kept",
+        "A running service should be replaced by a new run that could not start, so it is kept as it is: a program, a directory or a variable is missing, or another process holds a port that it declares anew.",
+        "Mend what the message names, then give the same order again. To do without the service meanwhile: `baudbot stop NAME`.",
+    ),
+    entry(
         "run::survivors",
         "Processes outlived KILL, or may not be signalled.",
         "End them as their user or as root; one in state D waits for a device or a file server.",

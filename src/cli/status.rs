@@ -226,6 +226,7 @@ fn inactive(service: &Service) -> ServiceStatus {
         ordered: None,
         state: StateWord::Inactive,
         reason: None,
+        lacks: Vec::new(),
         pid: None,
         since: None,
         restarts: 0,

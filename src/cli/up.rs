@@ -1,5 +1,6 @@
 //! `baudbot up`, `start` and `restart`.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -200,7 +201,6 @@ async fn brought_up(
     crashes: u32,
 ) -> Result<Option<ExitCode>, Failure> {
     let order = request.order;
-    let lacking = lacking(request);
     let ordered = session::order(call, project, request);
     let Some(ordered) = limit.within(ordered).await else {
         return Ok(Some(session::not_answered_in_time(call, project)));
@@ -211,7 +211,12 @@ async fn brought_up(
         if !plan::changes_anything(&reply.plan) {
             call.note(&format!("{}\n", plan::summary(&reply.plan)));
         }
-        return Ok(Some(ExitCode::Done));
+        let is_kept = tell_kept(call, order, &reply, &Following::new(order, request.selection.is_empty(), &reply));
+        return Ok(Some(if is_kept {
+            ExitCode::Blocked
+        } else {
+            ExitCode::Done
+        }));
     }
     let mut following = Following::new(order, request.selection.is_empty(), &reply);
     let ended = follow(call, project, &mut following, &reply, notices, limit).await?;
@@ -219,9 +224,9 @@ async fn brought_up(
         Ended::Overtaken => Err(overtaken::failure(call, &following)),
         Ended::Settled => {
             let exit = report(call, project, &following, &reply, begun);
-            let is_kept = |name| reply.targets.contains(name);
+            let is_kept = tell_kept(call, order, &reply, &following);
             // What runs goes on, but not as the manifest would have it.
-            if exit == ExitCode::Done && lacking.iter().any(is_kept) {
+            if exit == ExitCode::Done && is_kept {
                 return Ok(Some(ExitCode::Blocked));
             }
             Ok(Some(exit))
@@ -268,16 +273,24 @@ async fn brought_up(
     }
 }
 
-/// The services that could not be started as the manifest is resolved here.
-fn lacking(request: &OrderRequest) -> Vec<ServiceName> {
-    let services = request
-        .manifest
-        .iter()
-        .flat_map(|one| one.services.values());
-    services
-        .filter(|service| !service.missing.is_empty() && !service.is_skipped())
-        .map(|service| service.name.clone())
-        .collect()
+/// Says which services run on because a new run could not start; returns whether there is one.
+fn tell_kept(call: &Call, order: Order, reply: &OrderReply, following: &Following) -> bool {
+    let again = |name: &ServiceName| match order {
+        Order::Restart => call.typed(&format!("restart {name}")),
+        Order::Up | Order::Down => call.typed(&format!("up {name}")),
+    };
+    let mut kept: BTreeMap<&ServiceName, &[String]> = BTreeMap::new();
+    for state in [StateWord::Starting, StateWord::Ready, StateWord::Unhealthy] {
+        let lacking = following.in_state(state);
+        let lacking = lacking.filter(|(_, service)| !service.lacks.is_empty());
+        kept.extend(lacking.map(|(name, service)| (name, &*service.lacks)));
+    }
+    let steps = reply.plan.kept_for_lack();
+    kept.extend(steps.map(|step| (&step.service, &*step.lacks)));
+    for (name, lacks) in &kept {
+        call.note(&outcome::kept(name, lacks, &again(name), &call.err));
+    }
+    !kept.is_empty()
 }
 
 /// Says what the order came to; of what failed, the last lines of its log.

@@ -84,6 +84,10 @@ pub struct ServiceStatus {
     pub state: StateWord,
     /// Why, where the state alone does not tell.
     pub reason: Option<String>,
+    /// What a new run would lack, in sentences, while a new run is wanted and the live one is kept
+    /// because the new one could not start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<String>,
     /// The leader's process id, while it runs.
     pub pid: Option<i32>,
     /// When the state was entered.

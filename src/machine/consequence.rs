@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::change::{Change, take_over};
 use crate::id::RunId;
+use crate::machine::renewal::look_again_now;
 use crate::machine::service::{
     Cause, Checks, Given, Node, Row, Run, Stage, State, Why, is_unhealthy,
 };
@@ -84,6 +85,7 @@ impl Node {
         service: Service,
         context: &mut Context<'_>,
     ) -> State {
+        look_again_now(&mut state, context.now);
         if service == *self.declaration {
             return state;
         }
@@ -99,6 +101,8 @@ impl Node {
             | State::Stopping { run, .. }
                 if run.generation == self.generation =>
             {
+                // What the new run would be made from is another thing now: it is asked about anew.
+                run.renewal = None;
                 run.service = filled(&self.declaration, &run.given);
                 context.effects.push(Effect::Redeclare {
                     run: run.id,
@@ -129,6 +133,7 @@ impl Node {
                 generation: self.generation,
                 service,
                 given,
+                renewal: None,
             },
         }
     }
@@ -267,6 +272,10 @@ impl Node {
             && is_unhealthy(&run.service, &checks)
             && !self.is_unwanted(&run)
         {
+            if self.would_retry() {
+                let run = self.ask_to_replace_unhealthy(run, context);
+                return State::Ready { run, since, checks };
+            }
             self.forget_failures_if_stable(since, context.now);
             let why = text::unhealthy(&checks);
             return stop(run, Cause::Unhealthy(why), context);
@@ -302,7 +311,7 @@ pub(super) fn spawned(run: Run, now: Moment) -> State {
 }
 
 /// A declaration with what others provide in the place of its references.
-fn filled(declaration: &Arc<Service>, given: &Given) -> Arc<Service> {
+pub(super) fn filled(declaration: &Arc<Service>, given: &Given) -> Arc<Service> {
     if declaration.references.is_empty() {
         return Arc::clone(declaration);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::declare::{manifest, name, needs, probed, process};
 use crate::graph::Graph;
-use crate::manifest::model::{Command, Condition, Export, Source};
+use crate::manifest::model::{Command, Condition, Export, HealthAction, Source};
 use crate::manifest::reference::Reference;
 use crate::plan::{Order as Asked, plan};
 
@@ -34,6 +34,9 @@ fn referring(mut dependent: Service, service: &str, export: &str) -> Service {
 struct World {
     project: Project,
     effects: Vec<Effect>,
+    now: Moment,
+    /// What the shell finds that a new run would lack.
+    lacks: Vec<String>,
 }
 
 impl World {
@@ -48,14 +51,45 @@ impl World {
         let graph = Graph::new(&manifest).unwrap();
         let plan = plan(Asked::Up, &[], &manifest, &graph, &project.observed()).unwrap();
         let effects = project.apply(Some(&manifest), &plan, Moment::ORIGIN);
-        Self { project, effects }
+        Self {
+            project,
+            effects,
+            now: Moment::ORIGIN,
+            lacks: Vec::new(),
+        }
     }
 
     fn tell(&mut self, service: &str, what: RunEvent) {
         let service = name(service);
         let run = self.project.view(&service).unwrap().run.unwrap();
         let event = Event { service, run, what };
-        self.effects = self.project.handle(event, Moment::ORIGIN);
+        self.effects = self.project.handle(event, self.now);
+        self.examine();
+    }
+
+    /// The shell looks at what it is asked to, at once.
+    fn examine(&mut self) {
+        let asked: Vec<Event> = self
+            .effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Examine { run, service } => Some(Event {
+                    service: service.name.clone(),
+                    run: *run,
+                    what: RunEvent::Examined(self.lacks.clone()),
+                }),
+                _ => None,
+            })
+            .collect();
+        for event in asked {
+            self.effects.extend(self.project.handle(event, self.now));
+        }
+    }
+
+    fn wait_for_deadline(&mut self) {
+        self.now = self.project.next_deadline().unwrap();
+        self.effects = self.project.handle_deadline(self.now);
+        self.examine();
     }
 
     fn exported(&mut self, value: &str) {
@@ -125,8 +159,7 @@ fn a_new_run_of_who_exports_replaces_nobody_until_its_value_is_known() {
     let mut world = World::ready("one");
     world.tell("agent", RunEvent::Exited(Ended::Unknown));
     world.tell("agent", RunEvent::Gone);
-    let later = world.project.next_deadline().unwrap();
-    world.effects = world.project.handle_deadline(later);
+    world.wait_for_deadline();
     world.tell("agent", RunEvent::Spawned);
     world.exported("two");
     assert!(!world.is_terminated("bridge"), "it is not ready yet");
@@ -153,4 +186,86 @@ fn who_exports_and_has_no_probe_has_a_deadline_all_the_same() {
     );
     let deadline = project.next_deadline().unwrap();
     assert_eq!(deadline.since(Moment::ORIGIN).as_secs(), 60);
+}
+
+#[test]
+fn a_run_is_kept_while_its_successor_could_not_start_and_replaced_once_it_can() {
+    let mut world = World::ready("one");
+    world.lacks = vec!["the executable `bridge` is missing".into()];
+    world.exported("two");
+    assert!(!world.is_terminated("bridge"));
+    let (state, reason) = world.state("bridge");
+    assert_eq!(state, StateWord::Ready);
+    assert_eq!(
+        reason.unwrap(),
+        "`agent.id` changed; is not restarted, since a new run could not start: the executable \
+         `bridge` is missing"
+    );
+    let view = world.project.view(&name("bridge")).unwrap();
+    assert_eq!((view.lacks, view.restarts), (world.lacks.clone(), 0));
+    // It is told once, and looked at again without a word.
+    for _ in 0..3 {
+        world.wait_for_deadline();
+        let notes = world.effects.iter();
+        assert_eq!(
+            notes.filter(|one| matches!(one, Effect::Note(_))).count(),
+            0
+        );
+        assert!(!world.is_terminated("bridge"));
+    }
+    world.lacks.clear();
+    world.wait_for_deadline();
+    assert!(world.is_terminated("bridge"));
+    let (_, reason) = world.state("bridge");
+    assert_eq!(reason.unwrap(), "`agent.id` changed; stop signal sent");
+}
+
+#[test]
+fn a_value_that_changes_back_leaves_nothing_to_wait_for() {
+    let mut world = World::ready("one");
+    world.lacks = vec!["the executable `bridge` is missing".into()];
+    world.exported("two");
+    world.exported("one");
+    assert_eq!(world.state("bridge"), (StateWord::Ready, None));
+    assert_eq!(world.project.next_deadline(), None);
+}
+
+#[test]
+fn an_unhealthy_run_is_kept_while_its_successor_could_not_start() {
+    let mut world = World::up();
+    let checked = crate::declare::checked(probed("agent"), HealthAction::Restart);
+    let manifest = manifest([checked]);
+    let graph = Graph::new(&manifest).unwrap();
+    world.project = Project::new(1, RunId(1));
+    let plan = plan(Asked::Up, &[], &manifest, &graph, &world.project.observed()).unwrap();
+    world.project.apply(Some(&manifest), &plan, Moment::ORIGIN);
+    world.tell("agent", RunEvent::Spawned);
+    world.tell("agent", RunEvent::Ready);
+    world.lacks = vec!["the working directory /x does not exist".into()];
+    for _ in 0..5 {
+        world.tell("agent", RunEvent::Unwell("HTTP 503".into()));
+        assert!(!world.is_terminated("agent"));
+    }
+    let (state, reason) = world.state("agent");
+    assert_eq!(state, StateWord::Unhealthy);
+    let reason = reason.unwrap();
+    assert!(
+        reason.contains("HTTP 503") && reason.contains("/x does not exist"),
+        "{reason}"
+    );
+    assert_eq!(world.project.next_deadline(), None);
+    let healthy = {
+        let mut other = World {
+            project: world.project.clone(),
+            effects: Vec::new(),
+            now: world.now,
+            lacks: world.lacks.clone(),
+        };
+        other.tell("agent", RunEvent::Healthy);
+        other.state("agent")
+    };
+    assert_eq!(healthy, (StateWord::Ready, None));
+    world.lacks.clear();
+    world.tell("agent", RunEvent::Unwell("HTTP 503".into()));
+    assert!(world.is_terminated("agent"));
 }

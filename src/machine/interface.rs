@@ -158,6 +158,9 @@ pub enum RunEvent {
     Gone,
     /// After KILL these were still there.
     Survived(Vec<Survivor>),
+    /// The answer to [`Effect::Examine`]: what a new run would lack, in sentences; empty when it
+    /// could start.
+    Examined(Vec<String>),
 }
 
 /// A process that KILL did not end, or that could not be signalled.
@@ -214,6 +217,14 @@ pub enum Effect {
         /// The run.
         run: RunId,
         /// Its declaration now.
+        service: Arc<Service>,
+    },
+    /// Look whether a new run of this declaration could start: it is wanted in the place of `run`,
+    /// which lives on until the answer, `Examined`, says that it could.
+    Examine {
+        /// The live run.
+        run: RunId,
+        /// The declaration that the new run would be made from.
         service: Arc<Service>,
     },
     /// Send the stop signal to the members of this run, stragglers too. It may come before the
@@ -313,6 +324,8 @@ pub struct View {
     /// How often it was started again without an order since it was last ordered up: by its restart
     /// policy, or because something that it depends on is new.
     pub restarts: u32,
+    /// What a new run would lack, while it is wanted and the live one is kept for that.
+    pub lacks: Vec<String>,
     /// How many health checks in a row have failed.
     pub failed_checks: u32,
     /// What it exports, as far as it is known: of a run that is not ready, what the last one did.

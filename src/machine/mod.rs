@@ -48,6 +48,7 @@ mod consequence;
 #[cfg(test)]
 mod exports;
 mod interface;
+mod renewal;
 mod restore;
 mod saved;
 mod service;
@@ -133,7 +134,10 @@ impl Project {
             }
             // Without a manifest, what is held is what there is.
             let service = || match declared {
-                Some(service) => Arc::new(service.clone()),
+                Some(service) => Arc::new(Service {
+                    missing: service.missing.iter().chain(&step.lacks).cloned().collect(),
+                    ..service.clone()
+                }),
                 None => Arc::clone(&self.nodes[index].declaration),
             };
             let order = match step.action {

@@ -100,7 +100,7 @@ impl Project {
                     && found.get(&run.id) == Some(&Found::Alive)
             });
             if is_lost {
-                let why = Finding::IsOutOfDate("its supervisor was killed".into());
+                let why = Finding::MustGo("its supervisor was killed".into());
                 self.step(index, Input::Finding(why), now, outcome);
             }
         }

@@ -206,6 +206,7 @@ fn save_state(state: &State, declaration: &Arc<Service>) -> SavedState {
         service: (!Arc::ptr_eq(&run.service, declaration) && run.service != *declaration)
             .then(|| Box::new((*run.service).clone())),
         given: run.given.clone(),
+        // `run.renewal` is asked about anew.
     };
     match state {
         State::Down(why) => SavedState::Down(why.clone()),
@@ -272,6 +273,7 @@ fn load_state(state: SavedState, declaration: &Arc<Service>) -> State {
             None => Arc::clone(declaration),
         },
         given: run.given,
+        renewal: None,
     };
     match state {
         SavedState::Down(why) => State::Down(why),

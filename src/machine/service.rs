@@ -35,6 +35,36 @@ pub(super) struct Run {
     pub(super) service: Arc<Service>,
     /// What it was started with: a run that was started with something else is out of date.
     pub(super) given: Given,
+    /// A new run that is wanted in its place, not by an order, and that may not be able to start.
+    pub(super) renewal: Option<Renewal>,
+}
+
+impl Run {
+    /// Whether the shell is looking if a new run can take its place.
+    pub(super) fn may_be_replaced(&self) -> bool {
+        let renewal = self.renewal.as_ref();
+        renewal.is_some_and(|renewal| renewal.again.is_none())
+    }
+}
+
+/// A new run that is wanted in the place of one that lives, not by an order. The live run is stopped
+/// for it only once the shell has found that the new one could start.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Renewal {
+    pub(super) wish: Wish,
+    /// What the new run lacked when it was last looked at.
+    pub(super) lacks: Vec<String>,
+    /// When to look again; `None` while the shell is looking.
+    pub(super) again: Option<Moment>,
+}
+
+/// Why a new run is wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Wish {
+    /// The live one was started with something that is out of date.
+    OutOfDate(String),
+    /// The live one fails its health checks.
+    Unhealthy,
 }
 
 /// What others provided when a run was started.
@@ -273,14 +303,32 @@ impl Node {
     /// When time alone changes something here.
     pub(super) fn deadline(&self) -> Option<Moment> {
         match &self.state {
-            State::Down(_) | State::Waiting | State::Spawning { .. } | State::Ready { .. } => None,
-            State::Starting { run, give_up, .. } => give_up.filter(|_| !self.is_unwanted(run)),
+            State::Down(_) | State::Waiting => None,
+            State::Spawning { run } | State::Ready { run, .. } => self.look_again(run),
+            State::Starting { run, give_up, .. } => {
+                let give_up = give_up.filter(|_| !self.is_unwanted(run));
+                give_up.into_iter().chain(self.look_again(run)).min()
+            }
             State::Stopping { stage, .. } => match stage {
                 Stage::Grace { until } | Stage::Killed { until } => Some(*until),
                 Stage::Stuck { .. } => None,
             },
             State::Backoff { until, .. } => Some(*until),
         }
+    }
+
+    /// When to look again whether a new run could take the place of `run`.
+    fn look_again(&self, run: &Run) -> Option<Moment> {
+        let renewal = run.renewal.as_ref().filter(|_| !self.is_unwanted(run))?;
+        // An unhealthy run is looked at with its next failed check.
+        renewal.again.filter(|_| renewal.wish != Wish::Unhealthy)
+    }
+
+    /// What a new run would lack, while the live one is kept for that.
+    pub(super) fn lacks(&self) -> &[String] {
+        let run = self.run().filter(|run| !self.is_unwanted(run));
+        let renewal = run.and_then(|run| run.renewal.as_ref());
+        renewal.map_or(&[], |renewal| &renewal.lacks)
     }
 
     /// The word for its state.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::id::{RunId, ServiceName};
-use crate::machine::service::{Given, Hopeless, Node, State, Why};
+use crate::machine::service::{Given, Hopeless, Node, State, Why, Wish};
 use crate::machine::step::{Finding, Input};
 use crate::machine::{Effect, Goal, Outcome, Project, text};
 use crate::manifest::model::{Condition, Dependency};
@@ -45,8 +45,8 @@ impl Project {
     fn settle_once(&mut self, now: Moment, outcome: &mut Outcome) -> bool {
         let mut is_changed = false;
         for index in 0..self.nodes.len() {
-            if let Some(why) = self.out_of_date(&self.nodes[index]) {
-                is_changed |= self.find(index, Finding::IsOutOfDate(why), now, outcome);
+            if let Some(finding) = self.timeliness(&self.nodes[index], now) {
+                is_changed |= self.find(index, finding, now, outcome);
             }
         }
         let held = self.held();
@@ -201,6 +201,23 @@ impl Project {
         }
     }
 
+    /// What is to be done about the age of what a run was started with.
+    fn timeliness(&self, node: &Node, now: Moment) -> Option<Finding> {
+        let renewal = node.run()?.renewal.as_ref();
+        let wish = renewal.map(|renewal| &renewal.wish);
+        let is_due = renewal.is_some_and(|one| one.again.is_some_and(|again| again <= now));
+        match (self.out_of_date(node), wish) {
+            // The shell is looking, or has looked not long ago.
+            (Some(why), Some(Wish::OutOfDate(known))) if *known == why && !is_due => None,
+            (Some(why), _) => Some(Finding::IsOutOfDate {
+                why,
+                given: self.given(node),
+            }),
+            (None, Some(Wish::OutOfDate(_))) => Some(Finding::IsUpToDate),
+            (None, Some(Wish::Unhealthy) | None) => None,
+        }
+    }
+
     /// Why a run that nobody wants ended has to be replaced all the same: something that it depends
     /// on is as it should be, and is not what the run was started with. (What the manifest no longer
     /// declares stays as it is until it is stopped.)
@@ -290,7 +307,11 @@ impl Project {
                 through: name.clone(),
                 ..root.clone()
             }),
-            // A run that is about to be replaced is not what its dependents wait for.
+            // A run that is about to be replaced is not what its dependents wait for; one of which
+            // the shell is about to tell whether it can be replaced is not yet.
+            State::Starting { run, .. } | State::Ready { run, .. } if run.may_be_replaced() => {
+                Standing::Pending
+            }
             State::Starting { run, .. } if condition == Condition::Started => {
                 holds_if(run.generation == node.generation)
             }

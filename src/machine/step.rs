@@ -10,6 +10,7 @@ use crate::change::take_over;
 use crate::id::RunId;
 use crate::machine::backoff::Jitter;
 use crate::machine::consequence::{kill, kill_again_if_stuck, ready, spawned, stop};
+use crate::machine::renewal::{well_again, without_renewal};
 use crate::machine::service::{Cause, Checks, Given, Hopeless, Node, Stage, State, Why};
 use crate::machine::{Effect, Ended, Goal, Occasion, RunEvent, StateWord, Transition, text};
 use crate::manifest::model::Service;
@@ -51,8 +52,13 @@ pub(super) enum Order {
 pub(super) enum Finding {
     /// All conditions hold and it is this one's turn.
     MaySpawn { run: RunId, given: Given },
-    /// What its run was started with is not what there is now; the text says what is new.
-    IsOutOfDate(String),
+    /// What its run was started with is not what there is now; the text says what is new, and a new
+    /// run would be given this.
+    IsOutOfDate { why: String, given: Given },
+    /// What made its run out of date is as it was again.
+    IsUpToDate,
+    /// The run must end whether or not another could start; the text says why.
+    MustGo(String),
     /// A dependency is hopeless.
     IsHopeless(Hopeless),
     /// No dependency is hopeless any more.
@@ -82,7 +88,9 @@ impl Input {
             Self::Order(_) | Self::Finding(Finding::MayStop) => Occasion::Order,
             Self::Finding(
                 Finding::MaySpawn { .. }
-                | Finding::IsOutOfDate(_)
+                | Finding::IsOutOfDate { .. }
+                | Finding::IsUpToDate
+                | Finding::MustGo(_)
                 | Finding::IsHopeless(_)
                 | Finding::MayHope,
             ) => Occasion::Dependency,
@@ -100,6 +108,7 @@ impl Input {
                 | RunEvent::Unwell(_),
             ) => Occasion::Probe,
             Self::Run(RunEvent::Exited(ended)) => Occasion::Exited(*ended),
+            Self::Run(RunEvent::Examined(_)) => Occasion::Dependency,
             Self::Run(RunEvent::Gone) => Occasion::Gone,
             Self::Run(RunEvent::Survived(_)) => Occasion::Escalation,
         }
@@ -113,10 +122,12 @@ struct Seen {
     run: Option<RunId>,
     /// How harsh the ending of the run is.
     stage: u8,
+    /// What a new run would lack, for which the live one is kept.
+    lacks: Vec<String>,
 }
 
 /// What follows.
-enum Next {
+pub(super) enum Next {
     /// Nothing: the state stays as it was.
     Same(State),
     /// This state (which may be the one that was, when the goal or the declaration changed).
@@ -185,6 +196,7 @@ impl Node {
             word: self.word(),
             run: self.run().map(|run| run.id),
             stage,
+            lacks: self.lacks().to_vec(),
         }
     }
 
@@ -301,7 +313,15 @@ impl Node {
 
             (
                 state @ (S::Spawning { .. } | S::Starting { .. } | S::Ready { .. }),
-                F::IsOutOfDate(why),
+                F::IsOutOfDate { why, given },
+            ) => New(self.ask_to_renew(state, why, &given, context)),
+            (
+                state @ (S::Spawning { .. } | S::Starting { .. } | S::Ready { .. }),
+                F::IsUpToDate,
+            ) => New(without_renewal(state)),
+            (
+                state @ (S::Spawning { .. } | S::Starting { .. } | S::Ready { .. }),
+                F::MustGo(why),
             ) => {
                 // `settle` stops it as soon as nothing that goes too needs it.
                 self.replace(why);
@@ -309,7 +329,7 @@ impl Node {
             }
             (
                 state @ (S::Down(_) | S::Waiting | S::Stopping { .. } | S::Backoff { .. }),
-                F::IsOutOfDate(_),
+                F::IsOutOfDate { .. } | F::IsUpToDate | F::MustGo(_),
             ) => Same(state),
 
             (S::Waiting, F::IsHopeless(hopeless)) => New(S::Down(Why::Dependency(hopeless))),
@@ -472,13 +492,18 @@ impl Node {
             }
 
             (S::Ready { run, since, checks }, E::Healthy) if checks.failed > 0 => New(S::Ready {
-                run,
+                run: well_again(run),
                 since,
                 checks: Checks::default(),
             }),
             (S::Ready { run, since, checks }, E::Unwell(found)) if run.service.health.is_some() => {
                 New(self.after_failed_check(run, since, checks, found, context))
             }
+
+            (
+                state @ (S::Spawning { .. } | S::Starting { .. } | S::Ready { .. }),
+                E::Examined(lacks),
+            ) => self.after_examination(state, lacks, context),
 
             (S::Spawning { run } | S::Starting { run, .. }, E::Exited(ended)) => {
                 New(stop(run, Cause::Ended(ended), context))
@@ -524,7 +549,8 @@ impl Node {
                 | E::Unwell(_)
                 | E::Exited(_)
                 | E::Gone
-                | E::Survived(_),
+                | E::Survived(_)
+                | E::Examined(_),
             )
             | (
                 state @ S::Spawning { .. },
@@ -567,7 +593,8 @@ impl Node {
                 | E::Healthy
                 | E::Unwell(_)
                 | E::Exited(_)
-                | E::Survived(_),
+                | E::Survived(_)
+                | E::Examined(_),
             ) => Same(state),
         }
     }

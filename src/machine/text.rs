@@ -90,6 +90,14 @@ pub(super) fn stopping(stage: &Stage, cause: &Cause) -> String {
     }
 }
 
+/// A run goes on, although a new one is wanted: that could not start.
+pub(super) fn kept(why: &str, lacks: &[String]) -> String {
+    format!(
+        "{why}; is not restarted, since a new run could not start: {}",
+        lacks.join("; ")
+    )
+}
+
 /// What the health checks found of a run that is unhealthy.
 pub(super) fn unhealthy(checks: &Checks) -> String {
     match checks.failed {

@@ -35,6 +35,7 @@ fn run(declaration: Service) -> Run {
         generation: node(process("a"), Goal::Up, State::Waiting).generation,
         service: Arc::new(declaration),
         given: Given::default(),
+        renewal: None,
     }
 }
 
@@ -345,7 +346,15 @@ fn inputs(node: &Node) -> Vec<(&'static str, Input)> {
         ),
         (
             "is out of date",
-            Input::Finding(Finding::IsOutOfDate("`db` was restarted".into())),
+            Input::Finding(Finding::IsOutOfDate {
+                why: "`db` was restarted".into(),
+                given: Given::default(),
+            }),
+        ),
+        ("is up to date", Input::Finding(Finding::IsUpToDate)),
+        (
+            "must go",
+            Input::Finding(Finding::MustGo("its supervisor was killed".into())),
         ),
         (
             "is hopeless",
@@ -387,6 +396,11 @@ fn inputs(node: &Node) -> Vec<(&'static str, Input)> {
             Input::Run(RunEvent::Exited(Ended::Unknown)),
         ),
         ("Gone", Input::Run(RunEvent::Gone)),
+        ("Examined", Input::Run(RunEvent::Examined(Vec::new()))),
+        (
+            "Examined, lacks",
+            Input::Run(RunEvent::Examined(vec!["no such program".into()])),
+        ),
         ("Survived", Input::Run(RunEvent::Survived(vec![survivor()]))),
     ]
 }
@@ -531,6 +545,7 @@ fn describe(transition: &Transition) -> String {
             Effect::Spawn { .. } => " => Spawn",
             Effect::Adopt { .. } => " => Adopt",
             Effect::Redeclare { .. } => " => Redeclare",
+            Effect::Examine { .. } => " => Examine",
             Effect::Terminate { .. } => " => Terminate",
             Effect::Kill { .. } => " => Kill",
             Effect::Announce(_) => " => Announce",

@@ -16,6 +16,7 @@ impl Project {
                 .iter()
                 .map(|(name, node)| (name.clone(), self.observed_service(name, node)))
                 .collect(),
+            ..Observed::default()
         }
     }
 
@@ -54,6 +55,7 @@ impl Project {
             waits_for: self.waits_for(service, node),
             restarts: node.restarts,
             exports: node.exports.clone(),
+            lacks: node.lacks().to_vec(),
             failed_checks: match &node.state {
                 State::Ready { checks, .. } => checks.failed,
                 _ => 0,
@@ -105,6 +107,12 @@ impl Project {
 impl Node {
     /// Why it is as it is, as far as it knows by itself.
     pub(super) fn own_reason(&self) -> Option<String> {
+        let renewal = self.run().and_then(|run| run.renewal.as_ref());
+        if let Some(renewal) = renewal
+            && !self.lacks().is_empty()
+        {
+            return Some(text::kept(&self.why_renewed(renewal), &renewal.lacks));
+        }
         match &self.state {
             State::Down(Why::Skipped) => self.declaration.when.unmet.clone(),
             State::Down(Why::NotStarted | Why::Stopped | Why::Completed)

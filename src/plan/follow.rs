@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::step::{has_run, skip_step};
+use super::step::{has_run, lacks, skip_step};
 use super::{Action, Observed, Step, starts};
 use crate::graph::Graph;
 use crate::id::ServiceName;
@@ -64,9 +64,18 @@ fn pass_on(
                     *step = skip_step(&step.service, why, observed.services.get(&step.service));
                     continue;
                 }
-                if !declared.missing.is_empty() {
-                    // As it was, since that is what it keeps.
+                if !step.lacks.is_empty() {
+                    // It keeps what it was made from, of which a new run may be able to start.
                     step.reason += &format!("; follows `{name}`");
+                    continue;
+                }
+                let lacks = lacks(declared, observed);
+                if !lacks.is_empty() {
+                    step.reason = format!(
+                        "goes on as it is; it could not be started anew to follow `{name}`: {}",
+                        lacks.join("; ")
+                    );
+                    step.lacks = lacks;
                     continue;
                 }
                 step.action = Action::Restart;

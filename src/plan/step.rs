@@ -24,7 +24,7 @@ pub(super) fn up_step(
     let Some(held) = held else {
         return new_step(name, selected, graph, "new");
     };
-    if let Some(step) = cannot_start_anew(declared, held) {
+    if let Some(step) = cannot_start_anew(declared, held, observed) {
         return step;
     }
     let change = Change::between(&held.service, declared);
@@ -66,11 +66,7 @@ pub(super) fn up_step(
             return new_step(name, selected, graph, "new");
         }
     };
-    Step {
-        action,
-        service: name.clone(),
-        reason,
-    }
+    Step::new(action, name.clone(), reason)
 }
 
 pub(super) fn restart_step(
@@ -85,16 +81,12 @@ pub(super) fn restart_step(
     let change = held.map(|held| Change::between(&held.service, declared));
     let change = change.unwrap_or_default();
     let has_run = held.is_some_and(|held| has_run(held.state));
-    let step = |action, reason| Step {
-        action,
-        service: name.clone(),
-        reason,
-    };
+    let step = |action, reason: String| Step::new(action, name.clone(), reason);
     if let (true, Some(why)) = (selected.contains(name), &declared.when.unmet) {
         return skip_step(name, why, held);
     }
     if selected.contains(name) {
-        if let Some(step) = held.and_then(|held| cannot_start_anew(declared, held)) {
+        if let Some(step) = held.and_then(|held| cannot_start_anew(declared, held, observed)) {
             return step;
         }
         let action = if has_run {
@@ -186,31 +178,45 @@ fn is_there(held: &ObservedService) -> bool {
 }
 
 /// What runs is not given up for a run that could not be started.
-fn cannot_start_anew(declared: &Service, held: &ObservedService) -> Option<Step> {
+fn cannot_start_anew(
+    declared: &Service,
+    held: &ObservedService,
+    observed: &Observed,
+) -> Option<Step> {
     let runs = held.state.has_become_ready() || held.state == StateWord::Starting;
-    let is_kept = runs && held.goal == Goal::Up && !declared.missing.is_empty();
+    let lacks = lacks(declared, observed);
+    let is_kept = runs && held.goal == Goal::Up && !lacks.is_empty();
     is_kept.then(|| Step {
-        action: Action::Keep,
-        service: declared.name.clone(),
-        reason: format!(
-            "goes on as it is, it could not be started anew: {}",
-            declared.missing.join("; ")
-        ),
+        lacks: lacks.clone(),
+        ..Step::new(
+            Action::Keep,
+            declared.name.clone(),
+            format!(
+                "goes on as it is, it could not be started anew: {}",
+                lacks.join("; ")
+            ),
+        )
     })
+}
+
+/// What a new run of `declared` would lack: what was missing when the manifest was resolved, and what
+/// the host does not have.
+pub(super) fn lacks(declared: &Service, observed: &Observed) -> Vec<String> {
+    let found = observed.lacks.get(&declared.name);
+    let mut lacks = declared.missing.clone();
+    lacks.extend(found.into_iter().flatten().cloned());
+    lacks
 }
 
 /// What is not to run here is stopped, if it runs or is about to.
 pub(super) fn skip_step(name: &ServiceName, why: &str, held: Option<&ObservedService>) -> Step {
     let is_to_stop = held.is_some_and(|held| !held.service.is_skipped() && may_be_stopped(held));
-    Step {
-        action: if is_to_stop {
-            Action::Stop
-        } else {
-            Action::Keep
-        },
-        service: name.clone(),
-        reason: format!("skipped: {why}"),
-    }
+    let action = if is_to_stop {
+        Action::Stop
+    } else {
+        Action::Keep
+    };
+    Step::new(action, name.clone(), format!("skipped: {why}"))
 }
 
 fn new_step(
@@ -227,11 +233,7 @@ fn new_step(
         let dependents = dependents.into_iter().filter(|d| wanted.contains(*d));
         format!("needed by {}", quoted_list(dependents))
     };
-    Step {
-        action: Action::Start,
-        service: name.clone(),
-        reason,
-    }
+    Step::new(Action::Start, name.clone(), reason)
 }
 
 fn keep_reason(state: StateWord, change: &Change) -> String {

@@ -125,6 +125,16 @@ pub fn overtaken(
     format!("{list} {verb} {wanted}: `{order}` by {by}")
 }
 
+/// A service that runs on, since a new run could not start. `again`: the order, as it is typed.
+pub fn kept(name: &ServiceName, lacks: &[String], again: &str, look: &Look) -> String {
+    format!(
+        "{} {} goes on as it is, since a new run could not start: {}\n",
+        error_word(code!("run::service_kept"), look),
+        look.paint(STRONG, &format!("`{name}`")),
+        lacks.join("; ")
+    ) + &help(&format!("once that is mended: `{again}`"), look)
+}
+
 /// The services that are not to run here, a line for each.
 pub fn skipped<'a>(
     services: impl Iterator<Item = (&'a ServiceName, &'a ServiceStatus)>,

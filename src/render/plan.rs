@@ -127,11 +127,7 @@ mod tests {
     use crate::plan::Step;
 
     fn step(action: Action, service: &str, reason: &str) -> Step {
-        Step {
-            action,
-            service: ServiceName::new(service).unwrap(),
-            reason: reason.into(),
-        }
+        Step::new(action, ServiceName::new(service).unwrap(), reason)
     }
 
     fn example() -> Plan {

@@ -199,7 +199,8 @@ impl Supervisor {
             | RunEvent::Extended(_)
             | RunEvent::Healthy
             | RunEvent::Unwell(_)
-            | RunEvent::Survived(_) => {}
+            | RunEvent::Survived(_)
+            | RunEvent::Examined(_) => {}
         }
         let effects = self.tell(service, run, what);
         if may_be_ready {

@@ -398,6 +398,12 @@ impl Supervisor {
                     stage,
                 } => self.adopt(run, &service, stage),
                 Effect::Redeclare { run, service } => self.redeclare(run, service),
+                Effect::Examine { run, service } => {
+                    let lacks = self.lacks(&service);
+                    let effects = self.tell(service.name.clone(), run, RunEvent::Examined(lacks));
+                    self.save(&effects);
+                    queue.extend(effects);
+                }
                 Effect::Terminate { run, .. } => self.terminate(run),
                 Effect::Kill { run, .. } => self.kill(run),
                 Effect::Announce(service) => self.announce(service),

@@ -16,7 +16,7 @@ use crate::graph::Graph;
 use crate::machine::{Goal, StateWord};
 use crate::manifest::model::{Manifest, TmuxServer};
 use crate::manifest::{is_gone, is_same_file};
-use crate::plan::{Action, Order, Plan, Selector, UnknownSelector, plan};
+use crate::plan::{Action, Observed, Order, Plan, Selector, UnknownSelector, plan};
 use crate::record::Line;
 
 type Answer = oneshot::Sender<Result<OrderReply, Refusal>>;
@@ -203,14 +203,49 @@ impl Supervisor {
                 ExitCode::Manifest,
             )
         })?;
-        plan(
-            request.order,
-            &request.selection,
-            manifest,
-            &graph,
-            &self.machine.observed(),
-        )
-        .map_err(|unknown| unknown_selectors(&unknown))
+        let mut observed = self.machine.observed();
+        loop {
+            let plan = plan(
+                request.order,
+                &request.selection,
+                manifest,
+                &graph,
+                &observed,
+            )
+            .map_err(|unknown| unknown_selectors(&unknown))?;
+            // What is kept for want of something changes what others follow, so the plan is made anew
+            // until nothing that it restarts lacks anything. Each round keeps one service more.
+            if !self.look_for_lacks(&plan, manifest, &mut observed) {
+                return Ok(plan);
+            }
+        }
+    }
+
+    /// Notes what the services lack whose live runs `plan` would stop for new ones. Returns whether
+    /// there was anything to note.
+    fn look_for_lacks(&self, plan: &Plan, manifest: &Manifest, observed: &mut Observed) -> bool {
+        let mut is_news = false;
+        let steps = plan.waves.iter().flatten();
+        for step in steps.filter(|step| step.action == Action::Restart) {
+            let (Some(declared), Some(held)) = (
+                manifest.services.get(&step.service),
+                observed.services.get(&step.service),
+            ) else {
+                continue;
+            };
+            // One that is on its way down already is not kept.
+            if held.goal == Goal::Down || held.state == StateWord::Stopping {
+                continue;
+            }
+            let mut lacks = self.lacks(declared);
+            let known = &held.service.ports;
+            let new_ports = declared.ports.iter().filter(|port| !known.contains(port));
+            lacks.extend(self.held_by_strangers(new_ports.copied()));
+            if !lacks.is_empty() {
+                is_news |= observed.lacks.insert(step.service.clone(), lacks).is_none();
+            }
+        }
+        is_news
     }
 
     /// Two manifests with one project's name would stop each other's services.

@@ -309,6 +309,22 @@ impl Supervisor {
         }
     }
 
+    /// A sentence for each of these ports that a process holds which this project did not start.
+    pub(super) fn held_by_strangers(&self, ports: impl Iterator<Item = Port>) -> Vec<String> {
+        let mut ports = ports.peekable();
+        if ports.peek().is_none() {
+            return Vec::new();
+        }
+        let ours = self.ours();
+        let found = ports.filter_map(|port| {
+            // What cannot be looked at now is told by the start itself.
+            let mut found = holders(&port, &ours).ok()?;
+            found.retain(|(_, whose)| matches!(whose, Whose::Foreign | Whose::Project));
+            (!found.is_empty()).then(|| held(port, &found))
+        });
+        found.collect()
+    }
+
     /// Before a run executes anything: looks who is on its ports. What is `missing` already is told
     /// along with it.
     pub(super) fn begin_check(

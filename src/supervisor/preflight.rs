@@ -12,7 +12,7 @@ use super::Supervisor;
 use super::starting::limits;
 use crate::machine::StartFailure;
 use crate::manifest::load;
-use crate::manifest::model::{Kind, Service};
+use crate::manifest::model::{Command, Kind, Probe, Service, Source};
 use crate::sys::account::Account;
 use crate::sys::limits::Limit;
 use crate::sys::process::resolve_executable;
@@ -20,6 +20,15 @@ use crate::sys::start_error::{Stage, StartError};
 
 /// What a blocked start is said to have been doing.
 pub(super) const STAGE: &str = "cannot start";
+
+/// What a service is looked at for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Occasion {
+    /// It does not run and is to be started.
+    Start,
+    /// It runs, and is to be stopped for a new run.
+    Renewal,
+}
 
 /// What a service that lacks nothing starts with.
 #[derive(Default)]
@@ -33,6 +42,23 @@ pub(super) struct Ready {
 impl Supervisor {
     /// Looks whether a service lacks anything.
     pub(super) fn preflight(&self, service: &Service) -> Result<Ready, StartFailure> {
+        self.look_at(service, Occasion::Start)
+            .map_err(|reasons| StartFailure {
+                stage: STAGE.into(),
+                message: reasons.join("; "),
+                is_blocked: true,
+            })
+    }
+
+    /// What a new run of `service` would lack if it took the place of the one that lives, in
+    /// sentences.
+    pub(super) fn lacks(&self, service: &Service) -> Vec<String> {
+        self.look_at(service, Occasion::Renewal)
+            .err()
+            .unwrap_or_default()
+    }
+
+    fn look_at(&self, service: &Service, occasion: Occasion) -> Result<Ready, Vec<String>> {
         let mut reasons = service.missing.clone();
         let user = user(service).unwrap_or_else(|reason| {
             if !service
@@ -57,23 +83,28 @@ impl Supervisor {
         for limit in limits(service) {
             reasons.extend(limit.refusal(self.inherited(&limit)));
         }
-        match look_into(&service.working_dir) {
-            Err(reason) => reasons.push(reason),
+        let look = || match look_into(&service.working_dir) {
+            Err(reason) => vec![reason],
             // Where programs are looked for is known only with the whole environment.
-            Ok(()) => {
-                if let Ok(environment) = &environment {
-                    reasons.extend(programs(service, environment));
-                }
+            Ok(()) => match &environment {
+                Ok(environment) => programs(service, environment, occasion),
+                Err(_) => Vec::new(),
+            },
+        };
+        reasons.extend(match &user {
+            Some(user) => user.with_its_rights(look),
+            None => look(),
+        });
+        if matches!(service.kind, Kind::Tmux { .. }) {
+            let path = std::env::var("PATH").ok();
+            if resolve_executable("tmux", path.as_deref(), Path::new("/")).is_err() {
+                reasons.push("tmux is not installed, or not in the PATH of the supervisor".into());
             }
         }
         if let (Ok(environment), true) = (environment, reasons.is_empty()) {
             return Ok(Ready { environment, user });
         }
-        Err(StartFailure {
-            stage: STAGE.into(),
-            message: reasons.join("; "),
-            is_blocked: true,
-        })
+        Err(reasons)
     }
 
     /// What the probes of a run need to know that an earlier supervisor began; said, where something
@@ -161,7 +192,11 @@ fn look_into(directory: &Path) -> Result<(), String> {
 }
 
 /// The programs that are not found.
-fn programs(service: &Service, environment: &BTreeMap<String, String>) -> Vec<String> {
+fn programs(
+    service: &Service,
+    environment: &BTreeMap<String, String>,
+    occasion: Occasion,
+) -> Vec<String> {
     let path = environment.get("PATH").map(String::as_str);
     let hooks = &service.hooks;
     // A command before it may make the program itself; then the start tells.
@@ -173,8 +208,13 @@ fn programs(service: &Service, environment: &BTreeMap<String, String>) -> Vec<St
         hooks.after_stop.as_ref(),
         service.stop.command.as_ref(),
     ];
+    // A service that is not running yet may make the programs of its probes itself.
+    let asked = match occasion {
+        Occasion::Start => Vec::new(),
+        Occasion::Renewal => probe_commands(service).collect(),
+    };
     let mut missing: Vec<String> = Vec::new();
-    for command in commands.into_iter().flatten() {
+    for command in commands.into_iter().flatten().chain(asked) {
         let argv = command.argv();
         if let Err(error) = resolve_executable(&argv[0], path, &service.working_dir) {
             let reason = program(&error);
@@ -183,13 +223,28 @@ fn programs(service: &Service, environment: &BTreeMap<String, String>) -> Vec<St
             }
         }
     }
-    if matches!(service.kind, Kind::Tmux { .. }) {
-        let path = std::env::var("PATH").ok();
-        if resolve_executable("tmux", path.as_deref(), Path::new("/")).is_err() {
-            missing.push("tmux is not installed, or not in the PATH of the supervisor".into());
-        }
-    }
     missing
+}
+
+/// The commands that ask a run something.
+fn probe_commands(service: &Service) -> impl Iterator<Item = &Command> {
+    let ready = service.ready.iter().map(|ready| &ready.probe);
+    let health = service.health.iter().map(|health| &health.probe);
+    let probes = ready.chain(health).filter_map(|probe| match probe {
+        Probe::Exec { command } => Some(command),
+        Probe::Tcp { .. }
+        | Probe::Http(_)
+        | Probe::Unix { .. }
+        | Probe::Log { .. }
+        | Probe::File { .. }
+        | Probe::Notify
+        | Probe::Watchdog { .. } => None,
+    });
+    let exports = service.exports.values();
+    probes.chain(exports.filter_map(|export| match &export.source {
+        Source::Command(command) => Some(command),
+        Source::Readlink(_) | Source::File(_) => None,
+    }))
 }
 
 fn program(error: &StartError) -> String {

@@ -91,6 +91,7 @@ impl Supervisor {
                 _ => None,
             },
             waits_for: view.waits_for,
+            lacks: view.lacks,
             is_stuck: view.is_stuck,
             restarts: view.restarts,
             run: view.run,

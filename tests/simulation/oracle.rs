@@ -349,6 +349,8 @@ impl Oracle {
                 }
             }
             RunEvent::Gone => self.ended(&event.service, now),
+            // The world answers within the call that asks.
+            RunEvent::Examined(_) => {}
         }
         true
     }

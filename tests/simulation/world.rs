@@ -448,7 +448,8 @@ impl World {
             "a livelock: {MOST_STEPS} steps were not enough"
         );
         let before = views(&self.project);
-        let effects = act(&mut self.project, self.now);
+        let mut effects = act(&mut self.project, self.now);
+        self.examine(&mut effects);
         let at = self.now.since_origin().as_millis();
         self.trace.push(format!("{at:>7} ms  {what}"));
         for effect in effects.iter().filter(|e| !matches!(e, Effect::Announce(_))) {
@@ -473,6 +474,23 @@ impl World {
             );
         }
         self.carry_out(&effects)
+    }
+
+    /// The shell looks at once, and finds that every new run could start.
+    fn examine(&mut self, effects: &mut Vec<Effect>) {
+        let mut next = 0;
+        while let Some(effect) = effects.get(next) {
+            if let Effect::Examine { run, service } = effect {
+                let event = Event {
+                    service: service.name.clone(),
+                    run: *run,
+                    what: RunEvent::Examined(Vec::new()),
+                };
+                let answer = self.project.handle(event, self.now);
+                effects.extend(answer);
+            }
+            next += 1;
+        }
     }
 
     fn carry_out(&mut self, effects: &[Effect]) -> Verdict {
@@ -518,7 +536,10 @@ impl World {
                     let aftermath = fake.adopt();
                     self.enqueue(*run, aftermath)?;
                 }
-                Effect::Redeclare { .. } | Effect::Announce(_) | Effect::Note(_) => {}
+                Effect::Redeclare { .. }
+                | Effect::Examine { .. }
+                | Effect::Announce(_)
+                | Effect::Note(_) => {}
             }
         }
         Ok(())
@@ -566,6 +587,7 @@ fn short(effect: &Effect) -> String {
         Effect::Kill { service, run } => format!("Kill {service}, run {run}"),
         Effect::Adopt { run, service, .. } => format!("Adopt {}, run {run}", service.name),
         Effect::Redeclare { run, service } => format!("Redeclare {}, run {run}", service.name),
+        Effect::Examine { run, service } => format!("Examine {} for run {run}", service.name),
         Effect::Announce(service) => format!("Announce {service}"),
         Effect::Note(note) => format!(
             "Note {}: {:?} to {:?}, {:?}",

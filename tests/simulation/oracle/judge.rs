@@ -41,7 +41,7 @@ impl Oracle {
                         service.name
                     );
                 }
-                Effect::Announce(_) => {}
+                Effect::Examine { .. } | Effect::Announce(_) => {}
                 Effect::Note(note) => self.saw_note(note)?,
             }
         }
