@@ -165,7 +165,7 @@ impl Node {
     }
 
     fn is_success(&self, exit: Exit) -> bool {
-        exit == Exit::Code(0) || self.declaration.success_exit.contains(&exit)
+        self.declaration.success_exit.contains(&exit)
     }
 
     /// Whether this is a task that is wanted and has done its work, of which only the rest is ended.
@@ -191,6 +191,10 @@ impl Node {
             Ended::ServerLost | Ended::Unknown => return self.after_failure(why, None, context),
         };
         if !self.is_success(exit) {
+            let why = match exit {
+                Exit::Code(0) => format!("{why}, which `success_exit` does not name"),
+                Exit::Code(_) | Exit::Signal(_) => why,
+            };
             return self.after_failure(why, Some(exit), context);
         }
         self.row.failures = 0;

@@ -167,7 +167,8 @@ pub(crate) struct Defaults {
     /// Commands that run beside services. A service's own `hooks` win field by field.
     #[schemars(extend("default" = {"timeout": "30s"}, "examples" = [{"before_start": ["./migrate"], "timeout": "5m"}]))]
     pub(crate) hooks: Field<Hooks>,
-    /// The ways to end that count as well done. A service's own list replaces this one.
+    /// The ways to end that count as well done; a list that leaves out 0 makes 0 a failure. A service's
+    /// own list replaces this one.
     #[schemars(extend("default" = [0], "examples" = [[0, 143]]))]
     pub(crate) success_exit: Field<Vec<Field<Exit>>>,
     /// What the next supervisor does with a run whose supervisor was killed. A service's own word
@@ -284,7 +285,7 @@ pub(crate) struct Service {
     #[schemars(extend("default" = {"timeout": "30s"}, "examples" = [{"before_start": ["./migrate"], "timeout": "5m"}]))]
     pub(crate) hooks: Field<Hooks>,
     /// The ways to end that count as well done, beside the signal that stops it: exit codes and
-    /// signals.
+    /// signals. A list that leaves out 0 makes 0 a failure.
     #[schemars(extend("default" = [0], "examples" = [[0, 143], [0, "HUP"]]))]
     pub(crate) success_exit: Field<Vec<Field<Exit>>>,
     /// How the last of its processes is found and ended: `pgid` by its process group, `tmux-prefix` by

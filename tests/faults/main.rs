@@ -6,6 +6,7 @@ mod scene;
 
 mod advice;
 mod by_name;
+mod ends;
 mod kept;
 mod listeners;
 mod other_checkout;
@@ -13,3 +14,4 @@ mod overtaken;
 mod patterns;
 mod service_manager;
 mod survivors;
+mod unseen;

@@ -377,7 +377,7 @@ impl Oracle {
                 return;
             }
         };
-        if exit != Exit::Code(0) && !book.declaration.success_exit.contains(&exit) {
+        if !book.declaration.success_exit.contains(&exit) {
             self.failed(name, Some(exit), now);
             return;
         }
