@@ -140,7 +140,9 @@ mod tests {
             return;
         };
         let closed = tempfile::tempdir().unwrap();
-        let may_look = || std::fs::read_dir(closed.path()).is_ok();
+        let rights = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(closed.path(), rights).unwrap();
+        let may_look = || crate::sys::directory::may_enter(closed.path()).is_ok();
         assert!(may_look());
         assert!(!nobody.with_its_rights(may_look));
         assert!(may_look());
