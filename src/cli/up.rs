@@ -211,7 +211,12 @@ async fn brought_up(
         if !plan::changes_anything(&reply.plan) {
             call.note(&format!("{}\n", plan::summary(&reply.plan)));
         }
-        let is_kept = tell_kept(call, order, &reply, &Following::new(order, request.selection.is_empty(), &reply));
+        let is_kept = tell_kept(
+            call,
+            order,
+            &reply,
+            &Following::new(order, request.selection.is_empty(), &reply),
+        );
         return Ok(Some(if is_kept {
             ExitCode::Blocked
         } else {

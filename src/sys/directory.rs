@@ -99,7 +99,15 @@ fn refused(path: &Path, what: &str) -> io::Error {
 /// # Errors
 /// As `access(2)`.
 pub fn may_enter(path: &Path) -> io::Result<()> {
-    nix::unistd::eaccess(path, nix::unistd::AccessFlags::X_OK).map_err(io::Error::from)
+    // The C library's `eaccess` asks for the real user, unlike this, which goes by the rights of the
+    // calling thread.
+    nix::unistd::faccessat(
+        nix::fcntl::AT_FDCWD,
+        path,
+        nix::unistd::AccessFlags::X_OK,
+        nix::fcntl::AtFlags::AT_EACCESS,
+    )
+    .map_err(io::Error::from)
 }
 
 /// Listens on a unix socket at `path`, rights 0600, in place of whatever socket lay there: whoever
