@@ -8,7 +8,13 @@
 //! The tag is `F` (full) for a whole line and `P` (partial) for a piece of a line that was too long
 //! for the writer's buffer; a line is any number of pieces followed by one full record of the same
 //! stream. Content is bytes: it may be anything but a newline. More tags may follow the first after
-//! a `:`; readers ignore them.
+//! a `:`; readers pass over those that they do not know. Two are written here, each where it tells
+//! what a reader could not know otherwise:
+//!
+//! | tag | on | says |
+//! | --- | --- | --- |
+//! | `run=N` | the first record of a run | which run begins here |
+//! | `after=N` | the first record of a file | the inode number of the file before it, so that a reader that held on to that one knows whether a file between the two is missing |
 //!
 //! Source: Kubernetes design proposal "CRI: Log management for container stdout/stderr streams".
 //!
@@ -19,6 +25,14 @@ pub mod plain;
 
 use jiff::Timestamp;
 use jiff::fmt::temporal::DateTimeParser;
+
+use crate::id::RunId;
+
+/// The tag of the first record of a run.
+const RUN: &str = "run=";
+
+/// The tag of the first record of a file.
+const AFTER: &str = "after=";
 
 /// Which of a service's two output streams a record came from. What a tmux pane shows counts as
 /// standard output.
@@ -49,6 +63,10 @@ pub struct Record<'a> {
     pub stream: Stream,
     /// Whether the line goes on in the stream's next record.
     pub is_partial: bool,
+    /// The run that begins with this record.
+    pub begins_run: Option<RunId>,
+    /// The inode number of the file before the one that begins with this record.
+    pub after_file: Option<u64>,
     /// The bytes between the tag and the newline.
     pub content: &'a [u8],
 }
@@ -59,7 +77,14 @@ pub struct Record<'a> {
 /// newlines first; one that slips through is written as a space rather than forging a record.
 pub fn write_record(out: &mut Vec<u8>, record: &Record<'_>) {
     let tag = if record.is_partial { 'P' } else { 'F' };
-    let head = format!("{:.9} {} {tag} ", record.time, record.stream.word());
+    let mut head = format!("{:.9} {} {tag}", record.time, record.stream.word());
+    if let Some(RunId(run)) = record.begins_run {
+        head += &format!(":{RUN}{run}");
+    }
+    if let Some(inode) = record.after_file {
+        head += &format!(":{AFTER}{inode}");
+    }
+    head.push(' ');
     out.reserve(head.len() + record.content.len() + 1);
     out.extend_from_slice(head.as_bytes());
     let start = out.len();
@@ -84,19 +109,33 @@ pub fn read_record(line: &[u8]) -> Option<Record<'_>> {
         b"stderr" => Stream::Stderr,
         _ => return None,
     };
-    let is_partial = match tags.split(|byte| *byte == b':').next()? {
+    let mut tags = tags.split(|byte| *byte == b':');
+    let is_partial = match tags.next()? {
         b"P" => true,
         b"F" => false,
         _ => return None,
     };
+    let (mut begins_run, mut after_file) = (None, None);
+    for tag in tags {
+        begins_run = begins_run.or_else(|| number(tag, RUN).map(RunId));
+        after_file = after_file.or_else(|| number(tag, AFTER));
+    }
     static PARSER: DateTimeParser = DateTimeParser::new();
     let time = PARSER.parse_timestamp(time).ok()?;
     Some(Record {
         time,
         stream,
         is_partial,
+        begins_run,
+        after_file,
         content,
     })
+}
+
+/// The number behind the name of a tag.
+fn number<T: std::str::FromStr>(tag: &[u8], name: &str) -> Option<T> {
+    let digits = tag.strip_prefix(name.as_bytes())?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 fn split_at_space(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -121,6 +160,8 @@ mod tests {
             time: "2026-03-01T08:15:30.000000042Z".parse().unwrap(),
             stream: Stream::Stderr,
             is_partial: false,
+            begins_run: None,
+            after_file: None,
             content: b"listening on 7890",
         };
         assert_eq!(
@@ -130,11 +171,31 @@ mod tests {
     }
 
     #[test]
+    fn a_record_says_where_a_run_and_a_file_begin() {
+        let record = Record {
+            time: Timestamp::UNIX_EPOCH,
+            stream: Stream::Stdout,
+            is_partial: false,
+            begins_run: Some(RunId(7)),
+            after_file: Some(4711),
+            content: b"hello",
+        };
+        assert_eq!(
+            written(&record),
+            b"1970-01-01T00:00:00.000000000Z stdout F:run=7:after=4711 hello\n"
+        );
+        let unknown = read_record(b"1970-01-01T00:00:00Z stdout F:run=x:y hello").unwrap();
+        assert_eq!((unknown.begins_run, unknown.content), (None, &b"hello"[..]));
+    }
+
+    #[test]
     fn nine_digits_also_when_the_second_is_whole() {
         let record = Record {
             time: Timestamp::UNIX_EPOCH,
             stream: Stream::Stdout,
             is_partial: true,
+            begins_run: None,
+            after_file: None,
             content: b"",
         };
         assert_eq!(
@@ -149,6 +210,8 @@ mod tests {
             time: Timestamp::UNIX_EPOCH,
             stream: Stream::Stdout,
             is_partial: false,
+            begins_run: None,
+            after_file: None,
             content: b"a\n1970-01-01T00:00:00Z stderr F forged",
         };
         let bytes = written(&record);
@@ -185,6 +248,8 @@ mod tests {
             nanosecond in -377_705_023_201_000_000_000_i128..253_402_207_200_000_000_000,
             is_stderr: bool,
             is_partial: bool,
+            run: Option<u64>,
+            after_file: Option<u64>,
             mut content: Vec<u8>,
         ) {
             content.retain(|byte| *byte != b'\n');
@@ -192,6 +257,8 @@ mod tests {
                 time: Timestamp::from_nanosecond(nanosecond).unwrap(),
                 stream: if is_stderr { Stream::Stderr } else { Stream::Stdout },
                 is_partial,
+                begins_run: run.map(RunId),
+                after_file,
                 content: &content,
             };
             let bytes = written(&record);

@@ -14,7 +14,7 @@ use crate::exit::ExitCode;
 use crate::id::ServiceName;
 use crate::log_reader::{Merged, Start, Watch, Woken};
 use crate::plan::Selector;
-use crate::render::events;
+use crate::render::{self, events};
 use crate::store::Project;
 
 /// With `-f` and without `-n`, so many events of the past are shown.
@@ -120,6 +120,10 @@ impl Shown<'_> {
     /// torn line, or what a later version wrote.
     fn next(&self, log: &mut Merged) -> Result<Option<String>, Failure> {
         while let Some((_, line)) = log.next_line().map_err(|error| cannot_read(&error))? {
+            if line.is_after_gap {
+                let note = "events before this one were rotated away before they were read";
+                self.call.note(&render::failure::note(note, &self.call.err));
+            }
             let Some(event) = Event::read(&line.content).filter(|event| self.is_meant(event))
             else {
                 continue;

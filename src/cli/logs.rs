@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use regex::Regex;
@@ -49,9 +49,24 @@ pub(super) struct Arguments {
     /// Show when each line was printed
     #[arg(short, long)]
     timestamps: bool,
+    /// Mark where a run begins; auto: on a terminal
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    runs: MarkRuns,
     /// One JSON object a line
     #[arg(long)]
     json: bool,
+}
+
+/// Whether the beginnings of runs are marked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum MarkRuns {
+    /// On a terminal.
+    #[default]
+    Auto,
+    /// Everywhere.
+    Always,
+    /// Nowhere.
+    Never,
 }
 
 impl Arguments {
@@ -66,6 +81,7 @@ impl Arguments {
             previous: false,
             grep: None,
             timestamps: false,
+            runs: MarkRuns::Auto,
             json: false,
         }
     }
@@ -78,6 +94,11 @@ pub(super) fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failur
         project: &project,
         is_json: arguments.json,
         has_times: arguments.timestamps,
+        marks_runs: match arguments.runs {
+            MarkRuns::Auto => call.out.is_live,
+            MarkRuns::Always => true,
+            MarkRuns::Never => false,
+        },
         zone: TimeZone::system(),
         services: services(call, &project, &arguments.selection)?,
     };
@@ -145,6 +166,7 @@ struct Shown<'a> {
     project: &'a Project,
     is_json: bool,
     has_times: bool,
+    marks_runs: bool,
     /// In which times are shown.
     zone: TimeZone,
     /// In the order of the merged logs.
@@ -171,19 +193,24 @@ impl Shown<'_> {
             let line = serde_json::to_string(&log_line(name, line));
             return line.unwrap_or_default() + "\n";
         }
+        let look = &self.call.out;
         let width = self.services.iter().map(|name| name.as_str().len()).max();
-        let text = log::line(
-            name,
-            width.unwrap_or(0),
-            log::prefix_style(index),
-            line,
-            &self.call.out,
-        );
-        if self.has_times {
-            log::time(line.time, &self.zone, &self.call.out) + &text
-        } else {
-            text
+        let (width, style) = (width.unwrap_or(0), log::prefix_style(index));
+        let begins = line.begins_run.filter(|_| self.marks_runs);
+        let mut texts = Vec::new();
+        if line.is_after_gap {
+            texts.push(log::between(name, width, style, log::GAP, look));
         }
+        if let Some(run) = begins {
+            let rule = log::run_begins(run, look);
+            texts.push(log::between(name, width, style, &rule, look));
+        }
+        texts.push(log::line(name, width, style, line, look));
+        let time = match self.has_times {
+            true => log::time(line.time, &self.zone, look),
+            false => String::new(),
+        };
+        texts.into_iter().map(|text| time.clone() + &text).collect()
     }
 
     /// Takes in the logs of services that were not there before.

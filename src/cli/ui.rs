@@ -176,7 +176,12 @@ impl Shell<'_> {
             match effect {
                 Effect::Quit => return Ok(Some(ExitCode::Done)),
                 Effect::ShowLog(service) => {
-                    self.reading = Some(lines::read(&self.project, service, self.sender.clone()));
+                    self.reading = Some(lines::read(
+                        &self.project,
+                        service,
+                        self.call.out,
+                        self.sender.clone(),
+                    ));
                 }
                 Effect::Run { words, shows_page } => {
                     commands::run(self.call, words, shows_page, self.sender.clone());

@@ -222,5 +222,7 @@ pub fn log_line(service: &ServiceName, line: &Line) -> LogLine {
         stream: line.stream.word().to_owned(),
         line: String::from_utf8_lossy(&line.content).into_owned(),
         is_cut: line.is_cut,
+        begins_run: line.begins_run,
+        is_after_gap: line.is_after_gap,
     }
 }

@@ -300,6 +300,12 @@ pub struct LogLine {
     pub line: String,
     /// Whether it was longer than what is kept.
     pub is_cut: bool,
+    /// The run that begins with this line; `null` for every other line.
+    #[serde(default)]
+    pub begins_run: Option<RunId>,
+    /// Whether lines before this one were rotated away before they were read.
+    #[serde(default)]
+    pub is_after_gap: bool,
 }
 
 /// `POST /v1/proofs`: what is left of services that were stopped?

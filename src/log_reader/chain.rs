@@ -3,8 +3,10 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+
+use crate::log_format::read_record;
 
 /// What a file is, whatever it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,6 +20,22 @@ pub(super) struct Inode {
 pub(super) struct LogFile {
     pub(super) file: File,
     pub(super) inode: Inode,
+}
+
+/// The files of a log that are newer than one that was read.
+#[derive(Debug)]
+pub(super) struct Newer {
+    /// Oldest first.
+    pub(super) files: Vec<LogFile>,
+    /// Whether files between the one that was read and these are missing.
+    pub(super) has_gap: bool,
+}
+
+impl Inode {
+    /// Whether a record names this file as the one before its own.
+    fn is(self, number: u64) -> bool {
+        self.number == number
+    }
 }
 
 /// Which file has the name `path` now; `None` when there is none.
@@ -62,26 +80,52 @@ const MOST_LOOKS: u32 = 1000;
 /// another file's by now.
 ///
 /// A rotation moves the files one by one, the oldest first, and the newest name appears last. A look
-/// that fell into one is thrown away: it met a gap, or the newest file is another one afterwards.
-pub(super) fn open_newer_than(path: &Path, known: Option<Inode>) -> io::Result<Vec<LogFile>> {
+/// that fell into one is thrown away: it met a gap, or the newest file is another one afterwards. A log
+/// that is rotated all the time is read from its newest file on.
+pub(super) fn open_newer_than(path: &Path, known: Option<Inode>) -> io::Result<Newer> {
     for _ in 0..MOST_LOOKS {
         let before = inode_at(path)?;
-        if let Some(mut files) = look(path, known)?
+        if let Some(Look { mut files, met }) = look(path, known)?
             && inode_at(path)? == before
         {
             files.reverse();
-            return Ok(files);
+            let has_gap = match (known, files.first()) {
+                (Some(known), Some(oldest)) if !met => !comes_after(oldest, known)?,
+                _ => false,
+            };
+            return Ok(Newer { files, has_gap });
         }
         std::thread::yield_now();
     }
-    Err(io::Error::other(format!(
-        "{} is rotated faster than it can be read",
-        path.display()
-    )))
+    let newest = open(path)?.filter(|file| Some(file.inode) != known);
+    Ok(Newer {
+        has_gap: newest.is_some(),
+        files: newest.into_iter().collect(),
+    })
 }
 
-/// One look at the files, newest first; `None`: it fell into a rotation.
-fn look(path: &Path, known: Option<Inode>) -> io::Result<Option<Vec<LogFile>>> {
+/// Whether `known` was the file right before this one, as its first record says.
+fn comes_after(file: &LogFile, known: Inode) -> io::Result<bool> {
+    let mut head = [0; LONGEST_HEAD];
+    let length = file.file.read_at(&mut head, 0)?;
+    let record = read_record(&head[..length]);
+    let before = record.and_then(|record| record.after_file);
+    Ok(before.is_some_and(|number| known.is(number)))
+}
+
+/// Longer than the head of any record: the time, the stream and the tags.
+const LONGEST_HEAD: usize = 160;
+
+/// The files of one look.
+struct Look {
+    /// Newest first.
+    files: Vec<LogFile>,
+    /// Whether the file was met up to which it looked.
+    met: bool,
+}
+
+/// One look at the files that are newer than `known`; `None`: it fell into a rotation.
+fn look(path: &Path, known: Option<Inode>) -> io::Result<Option<Look>> {
     let mut files: Vec<LogFile> = Vec::new();
     for age in 0.. {
         let name = if age == 0 {
@@ -90,7 +134,7 @@ fn look(path: &Path, known: Option<Inode>) -> io::Result<Option<Vec<LogFile>>> {
             rotated(path, age)
         };
         match open(&name)? {
-            Some(file) if Some(file.inode) == known => break,
+            Some(file) if Some(file.inode) == known => return Ok(Some(Look { files, met: true })),
             // Moved between two opens.
             Some(file) if files.iter().any(|other| other.inode == file.inode) => return Ok(None),
             Some(file) => files.push(file),
@@ -104,5 +148,5 @@ fn look(path: &Path, known: Option<Inode>) -> io::Result<Option<Vec<LogFile>>> {
             None => break,
         }
     }
-    Ok(Some(files))
+    Ok(Some(Look { files, met: false }))
 }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::chain::{Inode, LogFile, inode_at, open_newer_than};
 use super::{LONGEST_LINE, Line};
+use crate::id::RunId;
 use crate::log_format::{Stream, read_record};
 
 /// A place in a log from which it is read on.
@@ -26,6 +27,8 @@ pub(super) struct Cursor {
     is_record_cut: bool,
     /// The pieces of lines that are not whole yet, of each stream.
     pieces: [Pieces; 2],
+    /// Whether files were missing before the next line.
+    is_after_gap: bool,
     last_time: Timestamp,
 }
 
@@ -41,12 +44,18 @@ struct Current {
 struct Pieces {
     content: Vec<u8>,
     is_cut: bool,
+    begins_run: Option<RunId>,
 }
 
 /// A record has a head of about forty bytes before its content.
 const LONGEST_RECORD: usize = LONGEST_LINE + 128;
 
 impl Cursor {
+    /// Files before the one that is read are missing.
+    pub(super) fn note_gap(&mut self) {
+        self.is_after_gap = true;
+    }
+
     /// At the start of the oldest of `files`, which must be in the order of their age.
     pub(super) fn new(path: PathBuf, files: Vec<LogFile>) -> Self {
         Self {
@@ -58,6 +67,7 @@ impl Cursor {
             record: Vec::new(),
             is_record_cut: false,
             pieces: [Pieces::default(), Pieces::default()],
+            is_after_gap: false,
             last_time: Timestamp::UNIX_EPOCH,
         }
     }
@@ -103,7 +113,13 @@ impl Cursor {
             return Ok(true);
         }
         if self.next.is_empty() {
-            self.next = open_newer_than(&self.path, self.last)?.into();
+            let newer = open_newer_than(&self.path, self.last)?;
+            if newer.has_gap {
+                self.is_after_gap = true;
+                // The lines that they begin end in what is missing.
+                self.pieces = [Pieces::default(), Pieces::default()];
+            }
+            self.next = newer.files.into();
         }
         let Some(file) = self.next.pop_front() else {
             return Ok(false);
@@ -151,26 +167,35 @@ impl Cursor {
         pieces
             .content
             .extend_from_slice(&record.content[..record.content.len().min(room)]);
+        pieces.begins_run = pieces.begins_run.or(record.begins_run);
         if record.is_partial {
             return None;
         }
-        let Pieces { content, is_cut } = std::mem::take(pieces);
+        let Pieces {
+            content,
+            is_cut,
+            begins_run,
+        } = std::mem::take(pieces);
         Some(Line {
             time: record.time,
             stream: record.stream,
             content,
             is_cut,
+            begins_run,
+            is_after_gap: std::mem::take(&mut self.is_after_gap),
         })
     }
 
     /// A line that is not in the format: shown as it is rather than dropped, at the time of the one
     /// before it.
-    fn raw_line(&self, bytes: &[u8]) -> Line {
+    fn raw_line(&mut self, bytes: &[u8]) -> Line {
         Line {
             time: self.last_time,
             stream: Stream::Stdout,
             content: bytes.to_vec(),
             is_cut: self.is_record_cut,
+            begins_run: None,
+            is_after_gap: std::mem::take(&mut self.is_after_gap),
         }
     }
 

@@ -12,6 +12,7 @@ use super::chain::{LogFile, open_newer_than};
 use super::forward::Cursor;
 use super::seek::first_at_or_after;
 use super::{Filter, Line, Source};
+use crate::id::RunId;
 
 /// Where reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct Merged {
 struct Log {
     cursor: Cursor,
     head: Option<Line>,
+    /// What lines that were not wanted would have told: the next one tells it.
+    untold: Untold,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
 }
@@ -62,8 +65,12 @@ impl Merged {
         let chains: Vec<Chain> = sources
             .into_iter()
             .map(|source| {
-                let files = open_newer_than(&source.path, None)?;
-                Ok(Chain { source, files })
+                let newer = open_newer_than(&source.path, None)?;
+                Ok(Chain {
+                    source,
+                    files: newer.files,
+                    has_gap: newer.has_gap,
+                })
             })
             .collect::<io::Result<_>>()?;
         let logs: Vec<Log> = match start {
@@ -97,11 +104,12 @@ impl Merged {
 
     fn advance(&mut self, index: usize) -> io::Result<()> {
         let log = &mut self.logs[index];
-        while let Some(line) = log.cursor.next_line()? {
+        while let Some(mut line) = log.cursor.next_line()? {
             if log.until.is_some_and(|until| line.time > until) {
                 // Whatever comes is later still.
                 return Ok(());
             }
+            log.untold.hand_on(&mut line);
             let is_early = log.since.is_some_and(|since| line.time < since);
             let filter = self.filter.as_ref();
             if !is_early && filter.is_none_or(|filter| filter.lets_pass(&line.content)) {
@@ -109,6 +117,7 @@ impl Merged {
                 log.head = Some(line);
                 return Ok(());
             }
+            log.untold.take(&line);
         }
         Ok(())
     }
@@ -141,11 +150,33 @@ impl Merged {
     }
 }
 
+/// What the head of a line tells beside its content, of lines that were passed over.
+#[derive(Debug, Default)]
+struct Untold {
+    begins_run: Option<RunId>,
+    is_after_gap: bool,
+}
+
+impl Untold {
+    fn take(&mut self, line: &Line) {
+        self.begins_run = line.begins_run;
+        self.is_after_gap = line.is_after_gap;
+    }
+
+    fn hand_on(&mut self, line: &mut Line) {
+        let before = std::mem::take(self);
+        line.begins_run = line.begins_run.or(before.begins_run);
+        line.is_after_gap |= before.is_after_gap;
+    }
+}
+
 /// One log whose files are open.
 struct Chain {
     source: Source,
     /// Oldest first.
     files: Vec<LogFile>,
+    /// Whether it was rotated so fast that only its newest file could be opened.
+    has_gap: bool,
 }
 
 impl Log {
@@ -153,6 +184,7 @@ impl Log {
         Self {
             cursor,
             head: None,
+            untold: Untold::default(),
             since,
             until,
         }
@@ -183,7 +215,10 @@ impl Chain {
 
     fn read_from(mut self, place: Place) -> io::Result<Log> {
         let files = self.files.split_off(place.file.min(self.files.len()));
-        let cursor = Cursor::new_at(self.source.path, files, place.offset)?;
+        let mut cursor = Cursor::new_at(self.source.path, files, place.offset)?;
+        if self.has_gap && place == (Place { file: 0, offset: 0 }) {
+            cursor.note_gap();
+        }
         Ok(Log::new(cursor, self.source.since, self.source.until))
     }
 

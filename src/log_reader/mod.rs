@@ -2,13 +2,17 @@
 //!
 //! A service's log is a chain of files: `FILE` is being written, `FILE.1` was before it, up to
 //! `FILE.N`, the oldest. The reader needs nobody's help: it works while a supervisor writes and
-//! while none runs. It holds two promises.
+//! while none runs. It holds three promises.
 //!
 //! **Nothing is lost or doubled by a rotation.** Files are told apart by their inode, never by their
 //! name, and are kept open while they matter. A chain is opened from the newest file to the oldest,
 //! so that a file that is renamed meanwhile is met twice (and recognised) rather than never. When
 //! the file at the end of the chain is found to be rotated away, it is read to its end once more,
 //! since the writer may have added lines before it turned, and only then is the next one begun.
+//!
+//! **What is missing is told.** A reader that is slower than the log is rotated loses files, and goes
+//! on with what is left. The first line after such a gap says so ([`Line::is_after_gap`]). A file
+//! tells which one was before it, so a reader that lost nothing claims no loss.
 //!
 //! **Memory does not depend on the size of the logs.** Going forward, each service holds one buffer
 //! and one line of at most [`LONGEST_LINE`] bytes. Going back for the last lines, only positions are
@@ -31,7 +35,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use crate::id::ServiceName;
+use crate::id::{RunId, ServiceName};
 use crate::log_format::Stream;
 
 /// How many bytes of one line are kept; what goes beyond is cut off.
@@ -48,6 +52,10 @@ pub struct Line {
     pub content: Vec<u8>,
     /// Whether bytes beyond [`LONGEST_LINE`] are missing at its end.
     pub is_cut: bool,
+    /// The run that begins with this line.
+    pub begins_run: Option<RunId>,
+    /// Whether lines before this one were rotated away before they were read.
+    pub is_after_gap: bool,
 }
 
 /// One log, and which of its lines are looked at.

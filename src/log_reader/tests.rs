@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,6 +10,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::id::RunId;
 use crate::log_format::{Record, write_record};
 
 /// Writes one log; keeps every file.
@@ -16,6 +18,10 @@ struct Writer {
     path: PathBuf,
     file: File,
     files: u32,
+    /// The file before, until the first record of this one has named it.
+    before: Option<u64>,
+    /// The run that begins with the next record.
+    run: Option<RunId>,
 }
 
 impl Writer {
@@ -25,6 +31,8 @@ impl Writer {
             path,
             file,
             files: 1,
+            before: None,
+            run: None,
         }
     }
 
@@ -34,10 +42,32 @@ impl Writer {
             time: Timestamp::UNIX_EPOCH + SignedDuration::from_millis(millisecond),
             stream: Stream::Stdout,
             is_partial,
+            begins_run: self.run.take(),
+            after_file: self.before.take(),
             content: content.as_bytes(),
         };
         write_record(&mut bytes, &record);
         self.file.write_all(&bytes).unwrap();
+    }
+
+    /// As [`Writer::rotate`], with so many files kept.
+    fn rotate_keeping(&mut self, keep: u32) {
+        let before = self.file.metadata().unwrap().ino();
+        if self.files >= keep {
+            let oldest = match keep {
+                1 => self.path.display().to_string(),
+                _ => format!("{}.{}", self.path.display(), keep - 1),
+            };
+            fs::remove_file(oldest).unwrap();
+            self.files -= 1;
+        }
+        if self.files == 0 {
+            self.file = open(&self.path);
+            self.files = 1;
+        } else {
+            self.rotate();
+        }
+        self.before = Some(before);
     }
 
     fn rotate(&mut self) {
@@ -83,6 +113,84 @@ fn a_log_that_does_not_exist_has_no_lines() {
     for start in [Start::Oldest, Start::Last(3)] {
         assert!(read(std::slice::from_ref(&path), start).is_empty());
     }
+}
+
+/// What is told beside the content: `!` before the first line after a gap, `>` where a run begins.
+fn drain_marked(merged: &mut Merged) -> Vec<String> {
+    let mut lines = Vec::new();
+    while let Some((_, line)) = merged.next_line().unwrap() {
+        let gap = if line.is_after_gap { "!" } else { "" };
+        let run = line
+            .begins_run
+            .map_or(String::new(), |run| format!("{run}>"));
+        let content = String::from_utf8(line.content).unwrap();
+        lines.push(format!("{gap}{run}{content}"));
+    }
+    lines
+}
+
+#[test]
+fn what_was_rotated_away_unread_is_told_once_and_reading_goes_on() {
+    let (_directory, path) = scratch();
+    let mut writer = Writer::new(path.clone());
+    writer.write(0, false, "read");
+    let mut merged = Merged::open(&[path], Start::Oldest).unwrap();
+    assert_eq!(drain_marked(&mut merged), ["read"]);
+    for number in 1..6 {
+        writer.write(number, false, &format!("line {number}"));
+        writer.rotate_keeping(2);
+    }
+    writer.write(6, false, "line 6");
+    merged.refresh().unwrap();
+    // The file that it was reading is open, so its end is not lost.
+    assert_eq!(drain_marked(&mut merged), ["line 1", "!line 5", "line 6"]);
+    writer.write(7, false, "line 7");
+    merged.refresh().unwrap();
+    assert_eq!(drain_marked(&mut merged), ["line 7"]);
+}
+
+#[test]
+fn a_reader_that_keeps_up_is_told_of_no_gap_though_its_file_is_gone() {
+    for keep in 1..4 {
+        let (_directory, path) = scratch();
+        let mut writer = Writer::new(path.clone());
+        writer.write(0, false, "line 0");
+        let mut merged = Merged::open(&[path], Start::Oldest).unwrap();
+        let mut lines = drain_marked(&mut merged);
+        for number in 1..20 {
+            writer.rotate_keeping(keep);
+            writer.write(number, false, &format!("line {number}"));
+            // At times it is as late as it may be.
+            if number % i64::from(keep) == 0 {
+                merged.refresh().unwrap();
+                lines.extend(drain_marked(&mut merged));
+            }
+        }
+        merged.refresh().unwrap();
+        lines.extend(drain_marked(&mut merged));
+        let expected: Vec<String> = (0..20).map(|number| format!("line {number}")).collect();
+        assert_eq!(lines, expected, "keep {keep}");
+    }
+}
+
+#[test]
+fn a_gap_and_the_begin_of_a_run_are_told_also_when_the_line_is_filtered_out() {
+    let (_directory, path) = scratch();
+    let mut writer = Writer::new(path.clone());
+    writer.write(0, false, "good 0");
+    let filter = Filter::new(|content| content.starts_with(b"good"));
+    let sources = vec![Source::new(&path)];
+    let mut merged = Merged::open_chosen(sources, Start::Oldest, Some(filter)).unwrap();
+    assert_eq!(drain_marked(&mut merged), ["good 0"]);
+    for number in 1..4 {
+        writer.rotate_keeping(1);
+        writer.run = Some(RunId(9));
+        writer.write(number, true, "bad piece ");
+        writer.write(number, false, "bad end");
+    }
+    writer.write(5, false, "good 5");
+    merged.refresh().unwrap();
+    assert_eq!(drain_marked(&mut merged), ["!9>good 5"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::{FAINT, Look, colour};
-use crate::id::ServiceName;
+use crate::id::{RunId, ServiceName};
 pub use crate::log_format::plain::plain;
 use crate::log_format::plain::{Part, parts};
 use crate::log_reader::Line;
@@ -36,6 +36,21 @@ pub fn line(name: &ServiceName, width: usize, style: Style, line: &Line, look: &
     }
     text.push('\n');
     text
+}
+
+/// What stands between two lines where a run begins.
+pub fn run_begins(run: RunId, look: &Look) -> String {
+    let rule = if look.has_unicode { "──" } else { "--" };
+    look.paint(FAINT, &format!("{rule} run {run} begins {rule}"))
+}
+
+/// What stands where lines are missing.
+pub const GAP: &str = "[baudbot] lines before this one were rotated away before they were read";
+
+/// Something that is told between the lines of a service.
+pub fn between(name: &ServiceName, width: usize, style: Style, text: &str, look: &Look) -> String {
+    let prefix = look.paint(style, &format!("{name:width$} |"));
+    format!("{prefix} {text}\n")
 }
 
 /// When a line was printed, as the clock on the wall showed it; `--since` understands it.

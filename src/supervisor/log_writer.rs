@@ -16,6 +16,8 @@ pub(super) struct LogWriter {
     file: Option<File>,
     inode: u64,
     size: u64,
+    /// The inode of the file that was rotated away last, until its successor has named it.
+    before: Option<u64>,
     buffer: Vec<u8>,
     /// Whole lines in the buffer.
     lines: u64,
@@ -25,12 +27,18 @@ impl LogWriter {
     pub(super) fn new(path: PathBuf, bounds: Log) -> Self {
         let found = fs::metadata(&path);
         let (inode, size) = found.map_or((0, 0), |found| (found.ino(), found.len()));
+        // A writer that was killed may have rotated and written nothing since.
+        let before = match inode {
+            0 => fs::metadata(numbered(&path, 1)).ok(),
+            _ => None,
+        };
         Self {
             path,
             bounds,
             file: None,
             inode,
             size,
+            before: before.map(|found| found.ino()),
             buffer: Vec::new(),
             lines: 0,
         }
@@ -68,8 +76,13 @@ impl LogWriter {
         taken == 0 || taken + (HEAD + content) as u64 <= self.bounds.max_size
     }
 
-    /// Puts a record into the buffer; [`LogWriter::flush`] writes it.
+    /// Puts a record into the buffer, the first of a file with the name of the file before it; [`LogWriter::flush`] writes it.
     pub(super) fn push(&mut self, record: &Record<'_>) {
+        let is_first = self.size == 0 && self.buffer.is_empty();
+        let record = &Record {
+            after_file: self.before.take().filter(|_| is_first),
+            ..*record
+        };
         write_record(&mut self.buffer, record);
         self.lines += u64::from(!record.is_partial);
     }
@@ -146,6 +159,7 @@ impl LogWriter {
     /// Moves the file out of the way; the next record begins another.
     pub(super) fn rotate(&mut self) -> io::Result<()> {
         self.file = None;
+        self.before = Some(self.inode).filter(|inode| *inode != 0);
         (self.inode, self.size) = (0, 0);
         // `keep` counts the file being written too.
         let oldest = self.bounds.keep.saturating_sub(1);
@@ -203,6 +217,8 @@ mod tests {
             time: jiff::Timestamp::UNIX_EPOCH,
             stream: Stream::Stdout,
             is_partial: false,
+            begins_run: None,
+            after_file: None,
             content: text.as_bytes(),
         }
     }

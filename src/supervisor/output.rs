@@ -25,6 +25,7 @@ use regex::bytes::Regex;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::id::RunId;
 use crate::log_format::Stream;
 use crate::manifest::model::Log;
 use crate::sys::fifo::Fifo;
@@ -101,6 +102,11 @@ impl Output {
 
     pub(super) fn set_bounds(&self, bounds: Log) {
         lock(&self.sink).set_bounds(bounds);
+    }
+
+    /// A run is about to begin, and nothing of the one before it is left: the log says where.
+    pub(super) fn begin_run(&self, run: RunId) {
+        lock(&self.sink).begin_run(run);
     }
 
     /// Watches for a line that matches `pattern`, from now on. It replaces the watch before it.

@@ -110,7 +110,7 @@ impl Supervisor {
     pub(super) fn prepare(&mut self, id: RunId, mut run: LiveRun) -> Result<(), StartFailure> {
         run.listened_before = listening::before(&run.service);
         self.open_notify_socket(id, &mut run)?;
-        self.open_output(&run.service)?;
+        self.open_output(&run.service)?.begin_run(id);
         self.remember(id, &run);
         self.runs.insert(id, run);
         if self.begin_before_start(id) {

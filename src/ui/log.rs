@@ -16,6 +16,8 @@ pub struct LogLine {
     pub clock: String,
     /// What, without anything that a terminal would act on.
     pub text: String,
+    /// Whether it stands between lines: where a run begins, or lines are missing.
+    pub is_note: bool,
 }
 
 /// The lines, and which of them are looked at. A line is known by its number, which stays the same
@@ -49,6 +51,7 @@ pub(super) struct Row<'a> {
     /// Of the first row of a line.
     pub(super) clock: Option<&'a str>,
     pub(super) text: &'a str,
+    pub(super) is_note: bool,
 }
 
 impl Log {
@@ -109,6 +112,7 @@ impl Log {
                         number,
                         clock: (index == 0).then_some(line.clock.as_str()),
                         text,
+                        is_note: line.is_note,
                     })
             })
             .take(window.height)
@@ -161,7 +165,7 @@ impl Log {
     pub(super) fn count_matches(&self) -> usize {
         self.lines
             .iter()
-            .filter(|line| !self.matches(&line.text).is_empty())
+            .filter(|line| !line.is_note && !self.matches(&line.text).is_empty())
             .count()
     }
 
@@ -169,7 +173,7 @@ impl Log {
     pub(super) fn find(&mut self, is_back: bool, window: Window) -> bool {
         let is_match = |number: &usize| {
             self.line(*number)
-                .is_some_and(|line| !self.matches(&line.text).is_empty())
+                .is_some_and(|line| !line.is_note && !self.matches(&line.text).is_empty())
         };
         let found = if is_back {
             let from = self.found.unwrap_or(self.end());

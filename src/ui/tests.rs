@@ -137,6 +137,7 @@ fn lines(texts: impl IntoIterator<Item = impl Into<String>>) -> Vec<LogLine> {
         .map(|text| LogLine {
             clock: "11:59:30".into(),
             text: text.into(),
+            is_note: false,
         })
         .collect()
 }

@@ -246,7 +246,10 @@ fn log(model: &Model, frame: &mut Frame<'_>, area: Rect) {
                     model.faint(),
                 ));
             }
-            spans.extend(highlighted(model, row.text, row.number));
+            match row.is_note {
+                true => spans.push(Span::styled(row.text, model.faint())),
+                false => spans.extend(highlighted(model, row.text, row.number)),
+            }
             Line::from(spans)
         })
         .collect();

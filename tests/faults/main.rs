@@ -7,6 +7,7 @@ mod scene;
 mod advice;
 mod by_name;
 mod ends;
+mod following;
 mod kept;
 mod listeners;
 mod other_checkout;

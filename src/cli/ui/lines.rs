@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::id::ServiceName;
 use crate::log_reader::{Line, Merged, Start, Watch, Woken};
-use crate::render::log::plain;
+use crate::render::{Look, log};
 use crate::store::Project;
 use crate::ui::{Event, LogLine};
 
@@ -33,6 +33,7 @@ pub(super) struct Reading {
 pub(super) fn read(
     project: &Project,
     service: ServiceName,
+    look: Look,
     sender: mpsc::Sender<Event>,
 ) -> Reading {
     let (reader, writer) = match io::pipe() {
@@ -40,8 +41,13 @@ pub(super) fn read(
         Err(error) => (None, Err(error)),
     };
     let project = project.clone();
+    // The screen paints what it is given itself.
+    let look = Look {
+        has_colour: false,
+        ..look
+    };
     std::thread::spawn(move || {
-        let ended = writer.and_then(|writer| follow(&project, &service, &sender, &writer));
+        let ended = writer.and_then(|writer| follow(&project, &service, &look, &sender, &writer));
         if let Err(error) = ended {
             let error = format!("the log cannot be read: {error}");
             let _ = sender.blocking_send(Event::LogError(service, error));
@@ -53,6 +59,7 @@ pub(super) fn read(
 fn follow(
     project: &Project,
     service: &ServiceName,
+    look: &Look,
     sender: &mpsc::Sender<Event>,
     end: &PipeWriter,
 ) -> io::Result<()> {
@@ -74,8 +81,8 @@ fn follow(
     loop {
         let mut batch = Vec::new();
         while let Some((_, line)) = merged.next_line()? {
-            batch.push(log_line(&line, &zone));
-            if batch.len() == BATCH && !tell(service, &mut batch, sender) {
+            batch.extend(log_lines(&line, &zone, look));
+            if batch.len() >= BATCH && !tell(service, &mut batch, sender) {
                 return Ok(());
             }
         }
@@ -97,10 +104,20 @@ fn tell(service: &ServiceName, batch: &mut Vec<LogLine>, sender: &mpsc::Sender<E
         .is_ok()
 }
 
-fn log_line(line: &Line, zone: &TimeZone) -> LogLine {
+/// A line, after what is to be told before it.
+fn log_lines(line: &Line, zone: &TimeZone, look: &Look) -> Vec<LogLine> {
     let time = line.time.to_zoned_datetime(zone.clone());
-    LogLine {
-        clock: time.strftime("%H:%M:%S").to_string(),
-        text: plain(&line.content).replace('\t', "    "),
-    }
+    let clock = time.strftime("%H:%M:%S").to_string();
+    let of = |text: String, is_note| LogLine {
+        clock: clock.clone(),
+        text,
+        is_note,
+    };
+    let gap = line.is_after_gap.then(|| of(log::GAP.into(), true));
+    let begins = |run| of(log::run_begins(run, look), true);
+    let printed = log::plain(&line.content).replace('\t', "    ");
+    gap.into_iter()
+        .chain(line.begins_run.map(begins))
+        .chain([of(printed, false)])
+        .collect()
 }

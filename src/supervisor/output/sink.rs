@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::super::log_writer::LogWriter;
 use super::bookmark::{Bookmark, Place};
 use super::spool::Spool;
+use crate::id::RunId;
 use crate::log_format::plain::is_match;
 use crate::log_format::{Record, Stream};
 use crate::manifest::model::Log;
@@ -61,6 +62,8 @@ pub(super) struct Sink {
     bookmark: Bookmark,
     pub(super) watch: Option<Watch>,
     lost: Lost,
+    /// The run that begins with the next record.
+    beginning: Option<RunId>,
 }
 
 /// What could not be written lately.
@@ -105,6 +108,7 @@ impl Sink {
             bookmark,
             watch: None,
             lost: Lost::default(),
+            beginning: None,
         };
         // What an earlier supervisor took from the FIFOs and had no time to write.
         sink.write(Stream::Stdout, false);
@@ -115,6 +119,11 @@ impl Sink {
 
     pub(super) fn set_bounds(&mut self, bounds: Log) {
         self.writer.set_bounds(bounds);
+    }
+
+    /// What is read from now on was printed by this run.
+    pub(super) fn begin_run(&mut self, run: RunId) {
+        self.beginning = Some(run);
     }
 
     /// Brings what is in the FIFO into the log, one chunk of it.
@@ -175,6 +184,8 @@ impl Sink {
             time: cutting.time,
             stream: cutting.stream,
             is_partial,
+            begins_run: self.beginning.take(),
+            after_file: None,
             content,
         });
         cutting.done += piece.length;
@@ -270,6 +281,8 @@ impl Sink {
             time,
             stream: Stream::Stderr,
             is_partial: false,
+            begins_run: None,
+            after_file: None,
             content: text.as_bytes(),
         });
         if let Err((_, error)) = self.writer.flush() {
