@@ -9,10 +9,12 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::{User, geteuid};
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::Code;
@@ -21,6 +23,8 @@ use crate::id::{ProjectName, RunId, ServiceName};
 use crate::record::{Damage, Ledger, LedgerError, Line, RecordedProcess};
 use crate::sys::crash;
 use crate::sys::identity::{Identity, PidFd};
+use crate::sys::sweep::name_of_user;
+use crate::sys::trust::{self, Distrust};
 
 /// The longest path that a unix socket may have, from `unix(7)`: 108 bytes with the closing zero.
 const LONGEST_SOCKET_PATH: usize = 107;
@@ -44,15 +48,30 @@ pub enum StoreError {
         /// Why not.
         source: io::Error,
     },
-    /// A directory that others could have prepared.
-    #[error("{} belongs to user {owner}, not to you (user {me})", path.display())]
+    /// Another user owns a part of the way to the project's files or sockets, or listens on its
+    /// control socket.
+    #[error("{} belongs to {}, who could answer in the project's place", path.display(), name_of_user(*owner))]
     ForeignDirectory {
-        /// The directory.
+        /// What the other user owns: a directory, a link, a file or a socket.
         path: PathBuf,
         /// Its owner's number.
         owner: u32,
-        /// Ours.
-        me: u32,
+        /// The variables that lead elsewhere.
+        place: Place,
+    },
+    /// Other users may write to a directory on the way.
+    #[error("other users may write to {} (its rights are {mode:04o}), and could answer in the project's place", path.display())]
+    OpenDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Something else lies in the place of a socket.
+    #[error("{} is not a socket", path.display())]
+    NotASocket {
+        /// What lies there.
+        path: PathBuf,
     },
     /// A link or file stands where the directory should be.
     #[error("{} is not a directory", path.display())]
@@ -86,7 +105,10 @@ impl StoreError {
     pub fn code(&self) -> Code {
         match self {
             Self::File { .. } => code!("store::file"),
-            Self::ForeignDirectory { .. } => code!("store::foreign_directory"),
+            Self::ForeignDirectory { .. } | Self::OpenDirectory { .. } => {
+                code!("store::foreign_directory")
+            }
+            Self::NotASocket { .. } => code!("store::not_a_socket"),
             Self::NotADirectory { .. } => code!("store::not_a_directory"),
             Self::NoHome => code!("store::no_home"),
             Self::SocketPathTooLong { .. } => code!("store::socket_path_too_long"),
@@ -108,11 +130,18 @@ impl StoreError {
                 }
                 _ => None,
             },
-            Self::ForeignDirectory { path, .. } => Some(format!(
-                "set XDG_RUNTIME_DIR and XDG_STATE_HOME to directories of yours, or have {} removed",
+            Self::ForeignDirectory { path, place, .. } => Some(format!(
+                "choose a directory of yours, as in `{}`, or have {} removed",
+                place.way_out(),
                 path.display()
             )),
-            Self::NotADirectory { path } => Some(format!("move {} out of the way", path.display())),
+            Self::OpenDirectory { path, .. } => Some(format!(
+                "if all that lies in it is yours, close it to the others: `chmod go-w {}`",
+                path.display()
+            )),
+            Self::NotADirectory { path } | Self::NotASocket { path } => {
+                Some(format!("move {} out of the way", path.display()))
+            }
             Self::NoHome => Some("set HOME".into()),
             Self::SocketPathTooLong { .. } => Some(
                 "set XDG_RUNTIME_DIR to a shorter path, or choose a shorter project name".into(),
@@ -121,6 +150,49 @@ impl StoreError {
                 source: LedgerError::Newer { .. },
                 ..
             } => Some("use the program that wrote it, at least for `baudbot down`".into()),
+        }
+    }
+}
+
+/// Which of a project's two directories an error is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The state directory.
+    State,
+    /// The runtime directory.
+    Runtime,
+}
+
+impl Place {
+    /// A command that leads to another directory, one of the user's own.
+    fn way_out(self) -> String {
+        let (unit, xdg, below) = match self {
+            Self::State => ("STATE_DIRECTORY", "XDG_STATE_HOME", ".local/state"),
+            Self::Runtime => ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", ".local/run"),
+        };
+        // A service manager's variable counts before the others.
+        let unset = match std::env::var_os(unit) {
+            Some(_) => format!("unset {unit}; "),
+            None => String::new(),
+        };
+        // HOME may be the other user's too, where it came along with `su` or `sudo`.
+        let home = User::from_uid(geteuid()).ok().flatten();
+        let home = home.map_or_else(|| PathBuf::from("/tmp"), |user| user.dir);
+        let directory = home.join(below).display().to_string();
+        format!("{unset}mkdir -p -m 700 {directory}; export {xdg}={directory}")
+    }
+
+    fn distrusted(self, distrust: Distrust) -> StoreError {
+        match distrust {
+            Distrust::Foreign { path, owner } => StoreError::ForeignDirectory {
+                path,
+                owner,
+                place: self,
+            },
+            Distrust::OpenToOthers { path, mode } => StoreError::OpenDirectory { path, mode },
+            Distrust::NotADirectory { path } => StoreError::NotADirectory { path },
+            Distrust::NotASocket { path } => StoreError::NotASocket { path },
+            Distrust::Unknown { path, source } => file_error("look at", &path)(source),
         }
     }
 }
@@ -147,6 +219,7 @@ pub fn all_projects() -> Result<Vec<Project>, StoreError> {
     environment.remove("RUNTIME_DIRECTORY");
     environment.remove(PROJECT_VARIABLE);
     let places = places(&environment)?;
+    trust::check_directory(&places).map_err(|why| Place::State.distrusted(why))?;
     let entries = match fs::read_dir(&places) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -192,11 +265,21 @@ pub struct Project {
 }
 
 impl Project {
+    /// Derives the project's directories from the environment of this process. Looks at nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::NoHome`] when the environment names no place for the state.
+    pub fn derived(name: &ProjectName) -> Result<Self, StoreError> {
+        let uid = nix::unistd::getuid().as_raw();
+        Self::derive(name, &environment(), uid)
+    }
+
     /// Derives the project's directories from the environment of this process, and from the lock
     /// file where a supervisor has written which runtime directory is in use. Creates nothing.
     ///
     /// # Errors
-    /// [`StoreError::NoHome`] when the environment names no place for the state.
+    /// [`StoreError::NoHome`] when the environment names no place for the state, and what
+    /// [`Project::check`] says.
     pub fn locate(name: &ProjectName) -> Result<Self, StoreError> {
         Self::in_environment(name, &environment())
     }
@@ -207,12 +290,39 @@ impl Project {
     ) -> Result<Self, StoreError> {
         let uid = nix::unistd::getuid().as_raw();
         let project = Self::derive(name, environment, uid)?;
-        Ok(project.where_it_answers().unwrap_or(project))
+        trust::check_directory(&project.state_dir).map_err(|why| Place::State.distrusted(why))?;
+        if let Some(answering) = project.where_it_answers() {
+            return Ok(answering);
+        }
+        project.check()?;
+        Ok(project)
+    }
+
+    /// Whether only we and root decide what is found in the project's directories and who listens on
+    /// its socket.
+    ///
+    /// # Errors
+    /// What another user owns or may write to on the way there, and what lies in the place of a
+    /// directory or of the socket.
+    pub fn check(&self) -> Result<(), StoreError> {
+        trust::check_directory(&self.state_dir).map_err(|why| Place::State.distrusted(why))?;
+        trust::check_socket(&self.control_socket()).map_err(|why| Place::Runtime.distrusted(why))
+    }
+
+    /// Whether the process that listens on the control socket, to which `stream` leads, is ours or
+    /// root's. Ask before anything is sent.
+    ///
+    /// # Errors
+    /// [`StoreError::ForeignDirectory`] when it is not.
+    pub fn check_peer(&self, stream: &impl AsFd) -> Result<(), StoreError> {
+        trust::check_peer(stream, &self.control_socket())
+            .map_err(|why| Place::Runtime.distrusted(why))
     }
 
     /// The project with the runtime directory that its supervisor uses, if one lives or is about to be
     /// brought back. Whether it answers is not tried: that may take its time.
     pub fn where_it_answers(&self) -> Option<Self> {
+        trust::check_directory(&self.state_dir).ok()?;
         let holder = self.lock_holder()?;
         let processes = [&holder.supervisor, &holder.guardian];
         let lives = processes
@@ -395,24 +505,32 @@ impl Project {
     /// Makes both directories, for us alone.
     ///
     /// # Errors
-    /// What cannot be made, or belongs to somebody else, or is too long for a socket.
+    /// What cannot be made, or is too long for a socket, and what [`Project::check`] says.
     pub fn create_directories(&self) -> Result<(), StoreError> {
         self.check_socket_paths()?;
-        for directory in [&self.state_dir, &self.runtime_dir] {
+        self.check()?;
+        let both = [
+            (&self.state_dir, Place::State),
+            (&self.runtime_dir, Place::Runtime),
+        ];
+        for (directory, place) in both {
             if let Some(parent) = directory.parent() {
                 // The parent below /tmp must be ours alone too; those of the XDG homes are made
                 // like the directories themselves when they are missing.
                 create_private(
                     parent,
                     parent.starts_with("/tmp") && parent != Path::new("/tmp"),
+                    place,
                 )?;
             }
-            create_private(directory, true)?;
+            create_private(directory, true, place)?;
         }
-        for directory in [self.log_dir(), self.fifo_dir(), self.gate_dir()] {
-            create_private(&directory, true)?;
+        create_private(&self.log_dir(), true, Place::State)?;
+        for directory in [self.fifo_dir(), self.gate_dir()] {
+            create_private(&directory, true, Place::Runtime)?;
         }
-        Ok(())
+        // Another user may have been faster with what was missing at first.
+        self.check()
     }
 
     /// Who took the project's lock last and did not leave in order; it need not live any more.
@@ -602,7 +720,7 @@ pub fn living(recorded: &RecordedProcess) -> Option<Identity> {
     (!is_over).then_some(identity)
 }
 
-fn create_private(path: &Path, must_be_ours: bool) -> Result<(), StoreError> {
+fn create_private(path: &Path, must_be_ours: bool, place: Place) -> Result<(), StoreError> {
     match fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -625,12 +743,11 @@ fn create_private(path: &Path, must_be_ours: bool) -> Result<(), StoreError> {
             path: path.to_owned(),
         });
     }
-    let me = nix::unistd::geteuid().as_raw();
-    if found.uid() != me {
+    if found.uid() != geteuid().as_raw() {
         return Err(StoreError::ForeignDirectory {
             path: path.to_owned(),
             owner: found.uid(),
-            me,
+            place,
         });
     }
     if found.mode() & 0o077 != 0 {
@@ -870,7 +987,16 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let project = Project::at(name(), scratch.path().join("s"), scratch.path().join("r"));
         fs::create_dir(scratch.path().join("s")).unwrap();
-        fs::set_permissions(scratch.path().join("s"), fs::Permissions::from_mode(0o777)).unwrap();
+        let rights = |mode| {
+            fs::set_permissions(scratch.path().join("s"), fs::Permissions::from_mode(mode))
+                .unwrap();
+        };
+        rights(0o777);
+        assert!(matches!(
+            project.create_directories(),
+            Err(StoreError::OpenDirectory { mode: 0o777, .. })
+        ));
+        rights(0o755);
         project.create_directories().unwrap();
         for directory in ["s", "r", "s/logs", "r/output"] {
             let mode = fs::metadata(scratch.path().join(directory)).unwrap().mode();

@@ -165,8 +165,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     ),
     entry(
         "store::foreign_directory",
-        "A directory of the project belongs to somebody else, who could replace what is in it.",
-        "Set XDG_RUNTIME_DIR and XDG_STATE_HOME to directories of yours.",
+        "Another user owns a part of the way to the project's directories or its control socket, may write to it, or listens there: that user could answer in the supervisor's place, and would receive every value of the manifest. Nothing was sent. Only what belongs to you or to root is trusted.",
+        "Set XDG_RUNTIME_DIR and XDG_STATE_HOME to directories of yours that others cannot write to. As root, unset them where they came from another user's session.",
     ),
     entry(
         "store::ledger",
@@ -181,6 +181,11 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry(
         "store::not_a_directory",
         "Something stands where a directory of the project should be.",
+        "Move it out of the way.",
+    ),
+    entry(
+        "store::not_a_socket",
+        "Something else lies where the control socket of the project should be.",
         "Move it out of the way.",
     ),
     entry(

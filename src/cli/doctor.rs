@@ -8,8 +8,9 @@ use super::{Call, Failure, project};
 use crate::doctor::gather::{Subject, gather};
 use crate::doctor::{ManifestFact, examine};
 use crate::exit::ExitCode;
+use crate::id::ProjectName;
 use crate::render;
-use crate::store::Project;
+use crate::store::{Project, StoreError};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -60,7 +61,7 @@ fn subject(call: &Call) -> Result<Subject, Failure> {
         Err(_) => None,
     };
     let manifest = manifest.filter(|one| name.as_ref().is_none_or(|name| one.project == *name));
-    let project = name.as_ref().map(Project::locate).transpose()?;
+    let project = name.as_ref().map(place).transpose()?;
     if project.is_some() {
         project::to_look_at(call)?;
     }
@@ -69,4 +70,9 @@ fn subject(call: &Call) -> Result<Subject, Failure> {
         manifest,
         manifest_fact,
     })
+}
+
+/// The project's place; one that is not to be trusted is among what is looked at.
+fn place(name: &ProjectName) -> Result<Project, StoreError> {
+    Project::locate(name).or_else(|_| Project::derived(name))
 }

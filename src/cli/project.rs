@@ -175,7 +175,10 @@ fn load_with(call: &Call, wanted: &[Instance]) -> Result<(PathBuf, Loaded), Fail
 fn load_file(file: &Path, wanted: &[Instance]) -> Loaded {
     let known = name_of(file).map_or_else(|_| Vec::new(), |name| instances::known(&name));
     let instances = instances::with(known, wanted);
-    let directories = |name: &ProjectName| match Project::locate(name) {
+    // Reading a manifest sends nothing anywhere: directories that are not to be trusted are refused
+    // by the commands that use them.
+    let place = |name: &ProjectName| Project::locate(name).or_else(|_| Project::derived(name));
+    let directories = |name: &ProjectName| match place(name) {
         Ok(project) => Directories {
             state: project.state_dir().to_owned(),
             runtime: project.runtime_dir().to_owned(),

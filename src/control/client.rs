@@ -205,10 +205,15 @@ pub async fn connect_within(
     }
 }
 
-/// A connection to the control socket; `None` when nobody accepts it now.
+/// A connection to the control socket of a supervisor that is ours or root's; `None` when no process
+/// accepts it now. Nothing is sent to any other.
 async fn dial(project: &Project) -> Result<Option<UnixStream>, ClientError> {
+    project.check()?;
     match UnixStream::connect(project.control_socket()).await {
-        Ok(stream) => Ok(Some(stream)),
+        Ok(stream) => {
+            project.check_peer(&stream)?;
+            Ok(Some(stream))
+        }
         Err(error)
             if matches!(
                 error.kind(),
@@ -526,9 +531,11 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<Response<Incoming>, ClientError> {
+        self.project.check()?;
         let stream = UnixStream::connect(self.project.control_socket())
             .await
             .map_err(|source| self.connection(source))?;
+        self.project.check_peer(&stream)?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.lost(error))?;

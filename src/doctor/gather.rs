@@ -16,7 +16,7 @@ use super::facts::{
 use crate::manifest::model::{Cleanup, Kind, Manifest, Service};
 use crate::port::Port;
 use crate::store::Project;
-use crate::supervisor::survey::{Of, Owned, Survey, What, survey};
+use crate::supervisor::survey::{Of, Owned, Survey, SurveyError, What, survey};
 use crate::sys::ports::{self, Holder};
 
 /// What is to be looked at.
@@ -34,7 +34,7 @@ pub struct Subject {
 pub async fn gather(subject: &Subject) -> Facts {
     let (found, trouble) = match &subject.project {
         None => (Survey::default(), None),
-        Some(project) => match survey(project).await {
+        Some(project) => match surveyed(project).await {
             Ok(found) => (found, None),
             Err(error) => {
                 let fix = error.help();
@@ -60,6 +60,12 @@ pub async fn gather(subject: &Subject) -> Facts {
         leftovers: processes(&found, |of| *of == Of::Leftover),
         trouble,
     }
+}
+
+/// What another user could have written about the project is not read.
+async fn surveyed(project: &Project) -> Result<Survey, SurveyError> {
+    project.check()?;
+    survey(project).await
 }
 
 /// An error with its cause.

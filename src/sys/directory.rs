@@ -11,9 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt,
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-/// The owner that the kernel shows for users which do not exist in our user namespace; nothing can
-/// be told of it (`user_namespaces(7)`).
-const UNMAPPED_USER: u32 = 65534;
+use super::trust::{is_trusted_owner, is_unmapped};
 
 /// Makes the directory `path`, and its parents, with rights 0700; or checks that the one that is
 /// there is a real directory and ours, and takes from others the right to look into it.
@@ -56,7 +54,7 @@ fn check_ancestors(path: &Path) -> io::Result<()> {
     for ancestor in real.ancestors().skip(1) {
         let found = fs::symlink_metadata(ancestor)
             .map_err(|error| told(ancestor, "cannot be examined", &error))?;
-        if ![0, own_uid(), UNMAPPED_USER].contains(&found.uid()) {
+        if !is_trusted_owner(found.uid()) && !is_unmapped(found.uid()) {
             let owner = found.uid();
             return Err(refused(
                 path,

@@ -32,5 +32,6 @@ pub mod process;
 pub mod start_error;
 pub mod sweep;
 pub mod tmux;
+pub mod trust;
 pub mod usage;
 mod walk;

@@ -8,6 +8,7 @@ mod advice;
 mod by_name;
 mod ends;
 mod following;
+mod foreign;
 mod kept;
 mod listeners;
 mod other_checkout;
