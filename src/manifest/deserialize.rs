@@ -139,6 +139,10 @@ fn wrong_type(node: &Node, path: &Path<'_>, expected: &str) -> Diagnostic {
     }
     let help = match &node.data {
         Data::Scalar(scalar) => help_for_scalar(scalar, expected),
+        Data::Mapping(_) if path.is_dependency_in_list() => Some(
+            "conditions stand in a map, without the `-`: `depends_on: {db: {condition: ready}}`"
+                .to_owned(),
+        ),
         Data::Sequence(_) | Data::Mapping(_) => None,
     };
     let help = help.unwrap_or_else(|| match expected {
@@ -155,7 +159,10 @@ fn wrong_type(node: &Node, path: &Path<'_>, expected: &str) -> Diagnostic {
 
 fn help_for_nothing(path: &Path<'_>, expected: &str) -> String {
     if path.is_variable() {
-        return "`\"\"` sets a variable to nothing; `env_unset` removes one".to_owned();
+        let taken = path.keys().pop().map_or_else(String::new, |name| {
+            format!("`env_inherit: [{name}]` takes it over from the command that gives the order; ")
+        });
+        return format!("{taken}`\"\"` sets a variable to nothing; `env_unset` removes one");
     }
     match expected {
         "a map" => {
@@ -184,6 +191,8 @@ fn help_for_scalar(scalar: &Scalar, expected: &str) -> Option<String> {
             "`true` and `false` stand without quotes; `yes`, `no`, `on` and `off` are texts"
                 .to_owned(),
         ),
+        // A type that is written in several forms, one of them a list.
+        _ if expected.starts_with("a list of ") => Some(format!("a list is written `[{text}]`")),
         _ => None,
     }
 }
@@ -329,10 +338,7 @@ impl<'de> Deserializer<'de> for Value<'de, '_> {
 }
 
 fn unknown_value(text: &str, span: Span, path: &Path<'_>, known: &[&str]) -> Diagnostic {
-    let help = match similar::nearest(text, known.iter().copied()) {
-        Some(near) => format!("a value with a similar name exists: `{near}`"),
-        None => format!("the values are {}", similar::list(known)),
-    };
+    let help = similar::value_help(text, known);
     Diagnostic::error("unknown_value", format!("{path} cannot be `{text}`"))
         .label(span, format!("not {}", similar::one_of(known)))
         .help(help)

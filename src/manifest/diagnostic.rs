@@ -9,6 +9,7 @@ use std::fmt;
 use miette::{LabeledSpan, SourceCode};
 use serde_json::{Value, json};
 
+use super::excerpt::Excerpt;
 use super::source::{FileId, Sources, Span};
 
 /// How bad it is.
@@ -142,7 +143,7 @@ pub struct Report {
     severity: Severity,
     message: String,
     help: Option<String>,
-    source: Option<miette::NamedSource<String>>,
+    source: Option<Excerpt>,
     labels: Vec<LabeledSpan>,
     related: Vec<Report>,
 }
@@ -156,48 +157,57 @@ impl Report {
                 files.push(label.span.file);
             }
         }
-        let labels_in = |file: FileId| -> Vec<LabeledSpan> {
-            diagnostic
-                .labels
-                .iter()
-                .filter(|label| label.span.file == file)
-                .map(|label| {
-                    LabeledSpan::new(
-                        Some(label.text.clone()),
-                        label.span.start,
-                        label.span.end - label.span.start,
-                    )
-                })
-                .collect()
+        let labels_of = |file: FileId| {
+            let labels = diagnostic.labels.iter();
+            labels.filter(move |label| label.span.file == file)
         };
         let source = |file: FileId| {
             let source = sources.source(file);
-            miette::NamedSource::new(source.path.to_string_lossy(), source.text.to_string())
-                .with_language("yaml")
+            let spans: Vec<(usize, usize)> = labels_of(file)
+                .map(|label| (label.span.start, label.span.end - label.span.start))
+                .collect();
+            Excerpt::new(
+                source.path.to_string_lossy().into_owned(),
+                &source.text,
+                &spans,
+            )
+        };
+        let labels_in = |file: FileId, excerpt: &Excerpt| -> Vec<LabeledSpan> {
+            labels_of(file)
+                .map(|label| {
+                    let length = label.span.end - label.span.start;
+                    let (start, length) = excerpt.span(label.span.start, length);
+                    LabeledSpan::new(Some(label.text.clone()), start, length)
+                })
+                .collect()
         };
         let related = files
             .iter()
             .skip(1)
-            .map(|&file| Self {
-                code: None,
-                severity: Severity::Warning,
-                message: "the other place".into(),
-                help: None,
-                source: Some(source(file)),
-                labels: labels_in(file),
-                related: Vec::new(),
+            .map(|&file| {
+                let source = source(file);
+                Self {
+                    code: None,
+                    severity: Severity::Warning,
+                    message: "the other place".into(),
+                    help: None,
+                    labels: labels_in(file, &source),
+                    source: Some(source),
+                    related: Vec::new(),
+                }
             })
             .collect();
+        let first = files.first().map(|&file| (file, source(file)));
         Self {
             code: Some(diagnostic.full_code()),
             severity: diagnostic.severity,
             message: diagnostic.message.clone(),
             help: diagnostic.help.clone(),
-            source: files.first().map(|&file| source(file)),
-            labels: files
-                .first()
-                .map(|&file| labels_in(file))
+            labels: first
+                .as_ref()
+                .map(|(file, source)| labels_in(*file, source))
                 .unwrap_or_default(),
+            source: first.map(|(_, source)| source),
             related,
         }
     }

@@ -12,6 +12,7 @@ mod deserialize;
 pub mod diagnostic;
 mod dotenv;
 pub mod environment;
+mod excerpt;
 mod expand;
 mod field;
 pub mod load;

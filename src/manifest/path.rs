@@ -59,6 +59,11 @@ impl<'a> Path<'a> {
         keys.len() >= 2 && keys[keys.len() - 2] == "env"
     }
 
+    /// Whether this is an item of a list of dependencies.
+    pub(crate) fn is_dependency_in_list(&self) -> bool {
+        self.index().is_some() && self.keys().last() == Some(&"depends_on")
+    }
+
     fn index(&self) -> Option<usize> {
         match self.up {
             Some((_, Step::Index(index))) => Some(index),

@@ -87,6 +87,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("dir", "working_dir"),
     ("directory", "working_dir"),
     ("workdir", "working_dir"),
+    ("working_directory", "working_dir"),
+    ("workingdirectory", "working_dir"),
     ("environment", "env"),
     ("env_file", "env_files"),
     ("needs", "depends_on"),
@@ -112,6 +114,47 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("max_restarts", "max_failures"),
     ("grace", "timeout"),
     ("when", "condition"),
+];
+
+/// What to do about a word that is none of `known`.
+pub(crate) fn value_help(word: &str, known: &[&str]) -> String {
+    let ours = VALUES
+        .iter()
+        .find(|(theirs, ours)| *theirs == word && known.contains(ours));
+    if let Some((_, ours)) = ours {
+        return format!("this is called `{ours}` here");
+    }
+    match nearest(word, known.iter().copied()) {
+        Some(near) => format!("a value with a similar name exists: `{near}`"),
+        None => format!("the values are {}", list(known)),
+    }
+}
+
+/// What other tools write as a value, and we.
+const VALUES: &[(&str, &str)] = &[
+    ("no", "never"),
+    ("none", "never"),
+    ("off", "never"),
+    ("false", "never"),
+    ("yes", "always"),
+    ("true", "always"),
+    ("unless-stopped", "always"),
+    ("on_failure", "on-failure"),
+    ("on-abnormal", "on-failure"),
+    ("service_started", "started"),
+    ("process_started", "started"),
+    ("service_healthy", "ready"),
+    ("process_healthy", "ready"),
+    ("process_log_ready", "ready"),
+    ("healthy", "ready"),
+    ("service_completed_successfully", "completed"),
+    ("process_completed_successfully", "completed"),
+    ("process_completed", "completed"),
+    ("oneshot", "task"),
+    ("job", "task"),
+    ("simple", "process"),
+    ("daemon", "process"),
+    ("service", "process"),
 ];
 
 /// Fields that stand one level deeper.

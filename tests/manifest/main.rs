@@ -4,5 +4,6 @@
 
 mod committed;
 mod corpus;
+mod hints;
 mod resolve;
 mod scene;

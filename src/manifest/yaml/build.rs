@@ -12,6 +12,9 @@ use crate::manifest::diagnostic::Diagnostic;
 use crate::manifest::source::{FileId, Span};
 use crate::manifest::syntax;
 
+/// What to do about a list or a map in the place of a key.
+const COLLECTION_KEY: &str = "a key is a word, as in `name: value`; a value that begins with `{` or `[` needs quotes to be a text";
+
 /// How deep collections may be nested. The language itself needs seven levels.
 const DEEPEST: usize = 64;
 /// How much a document may hold once its aliases are followed. A file has a mebibyte at most.
@@ -286,7 +289,7 @@ impl Builder<'_> {
         if self.key_is_next() {
             match &node.data {
                 Data::Scalar(scalar) => self.key(&scalar.clone(), span, false),
-                Data::Sequence(_) | Data::Mapping(_) => self.unfit_key(span),
+                Data::Sequence(_) | Data::Mapping(_) => self.unfit_key(span, COLLECTION_KEY),
             }
             return Ok(());
         }
@@ -298,7 +301,7 @@ impl Builder<'_> {
     /// absent value) takes the place of its key.
     fn place(&mut self, mut node: Node, anchor: usize, has_own_span: bool) -> Result<(), Stop> {
         if self.key_is_next() {
-            self.unfit_key(node.span);
+            self.unfit_key(node.span, COLLECTION_KEY);
             return Ok(());
         }
         if !has_own_span
@@ -358,7 +361,10 @@ impl Builder<'_> {
 
     fn key(&mut self, scalar: &Scalar, span: Span, is_merge: IsMerge) {
         if scalar.meaning == Meaning::Null {
-            self.unfit_key(span);
+            self.unfit_key(
+                span,
+                &format!("quotes make a text of it: `\"{}\"`", scalar.text),
+            );
             return;
         }
         let new = scalar.text.clone();
@@ -394,11 +400,11 @@ impl Builder<'_> {
         });
     }
 
-    fn unfit_key(&mut self, span: Span) {
+    fn unfit_key(&mut self, span: Span, help: &str) {
         self.diagnostics.push(
             Diagnostic::error("bad_key", "a key is not a text")
                 .label(span, "this is used as a key")
-                .help("a key is a word, as in `name: value`; a value that begins with `{` or `[` needs quotes to be a text"),
+                .help(help),
         );
         if let Some(Open {
             content: Content::Mapping { key, .. },
