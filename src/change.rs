@@ -20,10 +20,11 @@ pub struct Change {
 }
 
 /// Used by the supervisor only: a run that lives takes them over.
-const SUPERVISION: [&str; 13] = [
+const SUPERVISION: [&str; 14] = [
     "groups",
     "when",
     "depends_on",
+    "settle",
     "health",
     "ports",
     "restart",
@@ -55,7 +56,7 @@ impl Change {
                 "env" => compare_environments(old, new, &mut change.process),
                 "ready" => compare(key, old, new, &mut change.readiness),
                 // Its parts make sense together only.
-                "cleanup" => change.supervision.push(key.into()),
+                "cleanup" | "settle" => change.supervision.push(key.into()),
                 key if SUPERVISION.contains(&key) => {
                     compare(key, old, new, &mut change.supervision);
                 }
@@ -114,6 +115,7 @@ pub fn take_over(old: &Service, new: &Service, is_ready: bool) -> Service {
         ports: new.ports.clone(),
         when: when.clone(),
         ready: ready.clone(),
+        settle: new.settle,
         health: new.health.clone(),
         restart: new.restart.clone(),
         stop: new.stop.clone(),
@@ -289,7 +291,7 @@ mod tests {
         (|s| ready(s).interval = Duration::ZERO, &["ready.interval"]),
         (|s| ready(s).probe = file_probe(), &["ready"]),
     ];
-    const SUPERVISION: [(Edit, &[&str]); 16] = [
+    const SUPERVISION: [(Edit, &[&str]); 17] = [
         (
             |s| s.hooks.after_stop = Some(Command::Shell("x".into())),
             &["hooks.after_stop"],
@@ -299,6 +301,7 @@ mod tests {
             &["stop.command"],
         ),
         (|s| s.ports = vec![port(80)], &["ports"]),
+        (|s| s.settle = Duration::from_secs(3), &["settle"]),
         (|s| s.when.env = vec!["X".into()], &["when.env"]),
         (|s| s.restart.delay = Duration::ZERO, &["restart.delay"]),
         (
@@ -449,6 +452,7 @@ mod tests {
             "when",
             "ports",
             "ready",
+            "settle",
             "exports",
             "references",
             "health",

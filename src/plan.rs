@@ -14,7 +14,7 @@ use crate::graph::Graph;
 use crate::id::{GroupName, ServiceName};
 use crate::machine::{Goal, StateWord};
 use crate::manifest::model::{Manifest, Service};
-use follow::with_followers;
+use follow::{value_followers, with_followers};
 use selection::select;
 use step::{restart_step, up_step};
 
@@ -107,6 +107,10 @@ pub struct Plan {
     pub version: u32,
     /// The waves.
     pub waves: Vec<Vec<Step>>,
+    /// Services that are kept and may get a new run because of it: they were started with values of
+    /// services that get one. They stay as they are while the values do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub followers: Vec<Step>,
 }
 
 /// One action.
@@ -206,7 +210,15 @@ pub fn plan(
         }
         Order::Down => stops(&selected, selection.is_empty(), observed),
     };
-    Ok(Plan { version: 1, waves })
+    let followers = match order {
+        Order::Up | Order::Restart => value_followers(&waves, manifest, observed),
+        Order::Down => Vec::new(),
+    };
+    Ok(Plan {
+        version: 1,
+        waves,
+        followers,
+    })
 }
 
 /// The steps for `selected` and all that it needs, in the waves in which they start.

@@ -12,14 +12,15 @@ use indexmap::IndexMap;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::session::{self, Limit, Notices};
-use super::{Call, Failure};
+use super::verdict::{self, FailedBefore, Wanted};
+use super::{Call, Failure, up};
 use crate::control::protocol::{LastWord, News, OrderReply, Ordered, Proof, ServiceStatus};
 use crate::exit::ExitCode;
 use crate::id::ServiceName;
 use crate::machine::{Goal, StateWord, Survivor};
 use crate::plan::{Action, Order};
 use crate::render::progress::Progress;
-use crate::render::tally::Tally;
+use crate::render::tally::{Tally, is_as_wanted};
 use crate::store::Project;
 
 /// Within this time of each other, notices are taken to tell of one order.
@@ -44,6 +45,9 @@ pub(super) struct Following {
     /// Those of them that it stops, whatever it does to the others.
     stopped: BTreeSet<ServiceName>,
     proof: Option<Proof>,
+    /// Those of whose first failure the user has read.
+    told: BTreeSet<ServiceName>,
+    failed_before: FailedBefore,
 }
 
 /// How the waiting ended.
@@ -77,6 +81,7 @@ impl Following {
             is_whole_project: reply.whole_project,
             is_everything,
             goals: services
+                .clone()
                 .filter(|(name, _)| is_everything || reply.targets.contains(name))
                 .map(|(name, service)| (name.clone(), service.goal))
                 .collect(),
@@ -91,6 +96,10 @@ impl Following {
                 .map(|step| step.service.clone())
                 .collect(),
             proof: None,
+            told: BTreeSet::new(),
+            failed_before: services
+                .map(|(name, one)| (name.clone(), one.failures))
+                .collect(),
         }
     }
 
@@ -142,6 +151,10 @@ impl Following {
             News::Service { name, status } => match self.targets.get_mut(&name) {
                 Some(target) => {
                     *target = status.map(|status| *status);
+                    // Another order makes it begin to count anew.
+                    if let (Some(now), Some(before)) = (target, self.failed_before.get_mut(&name)) {
+                        *before = now.failures.min(*before);
+                    }
                     vec![name]
                 }
                 None => Vec::new(),
@@ -158,9 +171,7 @@ impl Following {
         // All that can be done to stop it has been done; so no new run begins either.
         service.is_stuck
             || match self.order {
-                Order::Up | Order::Restart if !self.stopped.contains(name) => {
-                    service.state.is_settled_up()
-                }
+                Order::Up | Order::Restart if !self.stopped.contains(name) => service.settled,
                 Order::Up | Order::Restart | Order::Down => service.state.is_down(),
             }
     }
@@ -173,7 +184,22 @@ impl Following {
         if self.is_whole_project && self.stuck().next().is_none() {
             return false;
         }
-        self.pending().next().is_none()
+        let stalled = self.stalled();
+        self.pending().all(|(name, _)| stalled.contains(name))
+    }
+
+    /// The services that the order wants up.
+    pub(super) fn wanted_up(&self) -> Wanted<'_> {
+        let targets = self.targets.iter();
+        targets
+            .filter(|(name, _)| self.order != Order::Down && self.is_wanted(name))
+            .map(|(name, service)| (name, service.as_ref()))
+            .collect()
+    }
+
+    /// The targets that are on their way, and are not waited for: they fail again and again.
+    pub(super) fn stalled(&self) -> BTreeSet<&ServiceName> {
+        verdict::stalled(&self.wanted_up(), &self.failed_before)
     }
 
     /// The targets of which something outlives KILL.
@@ -249,7 +275,8 @@ impl Following {
     }
 
     /// What an order to bring up came to: failed before blocked before well. A service that is
-    /// neither ready nor completed, for it ended or somebody stopped it, is not what was asked for.
+    /// neither ready nor completed, because it ended, is unhealthy or was stopped meanwhile, is not
+    /// what was asked for.
     pub(super) fn up_exit(&self) -> ExitCode {
         let wanted = || {
             self.targets
@@ -257,12 +284,13 @@ impl Following {
                 .filter(|(name, _)| !self.stopped.contains(*name))
                 .map(|(_, service)| service)
         };
-        let states = || wanted().flatten().map(|service| service.state);
         let is_missing = wanted().any(Option::is_none);
-        if is_missing || states().any(|s| matches!(s, StateWord::Failed | StateWord::Inactive)) {
+        let bad = || wanted().flatten().filter(|service| !is_as_wanted(service));
+        let cannot_start =
+            |service: &ServiceStatus| service.state == StateWord::Blocked || service.is_stuck;
+        if is_missing || !bad().all(cannot_start) {
             ExitCode::Failed
-        } else if self.stuck().next().is_some() || states().any(|state| state == StateWord::Blocked)
-        {
+        } else if bad().next().is_some() {
             ExitCode::Blocked
         } else {
             ExitCode::Done
@@ -297,7 +325,33 @@ pub(super) async fn follow(
             return Ok(Ended::Overtaken);
         }
         if following.is_settled() {
-            break;
+            if following.order == Order::Down {
+                break;
+            }
+            // What was heard last may be over by now: the answer is what is true now.
+            let now = tokio::select! {
+                now = session::present(project) => now?,
+                () = &mut time_is_up => return Ok(Ended::TimedOut),
+                _ = interrupted.recv() => return Ok(Ended::Interrupted),
+            };
+            let Some(now) = now else {
+                // An order to take everything down may be what it left for.
+                if let Some(word) = session::last_word(project, reply) {
+                    following.take_last_word(word);
+                }
+                match following.overtaken.is_empty() {
+                    true => return Ok(Ended::SupervisorLeft),
+                    false => continue,
+                }
+            };
+            for name in following.take(News::Snapshot(now)) {
+                show(&mut progress, following, &name);
+            }
+            match (following.overtaken.is_empty(), following.is_settled()) {
+                (false, _) => continue,
+                (true, true) => return Ok(Ended::Settled),
+                (true, false) => {}
+            }
         }
         tokio::select! {
             notice = notices.next() => match notice {
@@ -316,6 +370,7 @@ pub(super) async fn follow(
                 Some(Ok(notice)) => {
                     for name in following.take(notice.what) {
                         show(&mut progress, following, &name);
+                        tell_first_failure(call, project, following, &mut progress, &name);
                     }
                 }
             },
@@ -372,6 +427,25 @@ fn show(progress: &mut Progress<io::Stderr>, following: &Following, name: &Servi
     }
 }
 
+/// Says why a service that was to come up failed for the first time: the next attempts say the same.
+fn tell_first_failure(
+    call: &Call,
+    project: &Project,
+    following: &mut Following,
+    progress: &mut Progress<io::Stderr>,
+    name: &ServiceName,
+) {
+    let wanted = following.order != Order::Down && following.is_wanted(name);
+    let Some(Some(service)) = following.targets.get(name).filter(|_| wanted) else {
+        return;
+    };
+    let before = following.failed_before.get(name).copied().unwrap_or(0);
+    let has_failed = service.state == StateWord::Backoff && service.failures > before;
+    if has_failed && !service.has_been_ready && following.told.insert(name.clone()) {
+        progress.print(&up::first_failure(call, project, name));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -379,7 +453,9 @@ mod tests {
     use serde_json::json;
 
     fn service(state: &str) -> ServiceStatus {
+        let is_on_its_way = ["waiting", "starting", "backoff", "stopping"].contains(&state);
         serde_json::from_value(json!({
+            "settled": !is_on_its_way,
             "type": "process", "goal": "up", "state": state, "restarts": 0,
             "groups": [], "ports": [], "survivors": [], "waits_for": [], "is_stuck": false,
         }))
@@ -404,6 +480,7 @@ mod tests {
             plan: crate::plan::Plan {
                 version: 1,
                 waves: Vec::new(),
+                followers: Vec::new(),
             },
             targets: services
                 .iter()

@@ -60,8 +60,7 @@ impl Foreground for Watching<'_> {
 
     fn turned(&mut self, status: &Status) {
         for (name, service) in &status.services {
-            self.progress
-                .update(name, service, service.state.is_settled_up());
+            self.progress.update(name, service, service.settled);
         }
         self.tally = Tally::of(status.services.values().map(Some));
     }

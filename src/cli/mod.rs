@@ -20,6 +20,7 @@ mod foreground;
 mod graph;
 mod init;
 mod instances;
+mod last_lines;
 mod logs;
 mod man;
 mod moment;
@@ -39,6 +40,7 @@ mod ui;
 mod up;
 mod upgrade;
 mod validate;
+mod verdict;
 mod watch;
 mod why;
 

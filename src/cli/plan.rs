@@ -99,6 +99,7 @@ async fn made(call: &Call, order: Order, selection: Vec<Selector>) -> Result<Pla
         None => Ok(Plan {
             version: VERSION,
             waves: Vec::new(),
+            followers: Vec::new(),
         }),
     }
 }

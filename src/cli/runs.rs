@@ -31,6 +31,30 @@ pub(super) fn previous(project: &Project) -> io::Result<BTreeMap<ServiceName, Sp
     Ok(runs.previous())
 }
 
+/// When the last two runs of a service began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bounds {
+    /// The one before the latest, when it is known.
+    pub(super) before: Option<Timestamp>,
+    /// The latest.
+    pub(super) latest: Timestamp,
+}
+
+/// When the last two runs of `service` began, as far as these events tell.
+pub(super) fn bounds(events: &[Event], service: &ServiceName) -> Option<Bounds> {
+    let mut runs = Runs::default();
+    for event in events {
+        runs.take(event);
+    }
+    let (before, _, latest) = runs.0.remove(service)?;
+    Some(Bounds { before, latest })
+}
+
+/// The last moment before `moment`.
+pub(super) fn just_before(moment: Timestamp) -> Option<Timestamp> {
+    moment.checked_sub(SignedDuration::from_nanos(1)).ok()
+}
+
 /// The last two runs of each service, with when each was first heard of.
 #[derive(Debug, Default)]
 struct Runs(BTreeMap<ServiceName, (Option<Timestamp>, RunId, Timestamp)>);
@@ -53,7 +77,7 @@ impl Runs {
 
     fn previous(self) -> BTreeMap<ServiceName, Span> {
         let span = |(before, _, began): (Option<Timestamp>, RunId, Timestamp)| {
-            let until = began.checked_sub(SignedDuration::from_nanos(1)).ok()?;
+            let until = just_before(began)?;
             Some(Span {
                 since: before?,
                 until,

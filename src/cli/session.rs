@@ -8,7 +8,9 @@ use futures_util::Stream;
 
 use super::{Call, Failure};
 use crate::control::client::{self, Client, ClientError};
-use crate::control::protocol::{LastWord, Notice, OrderReply, OrderRequest, SupervisorStatus};
+use crate::control::protocol::{
+    LastWord, Notice, OrderReply, OrderRequest, Status, SupervisorStatus,
+};
 use crate::exit::ExitCode;
 use crate::render::{failure, outcome};
 use crate::store::Project;
@@ -67,6 +69,18 @@ pub(super) fn last_word(project: &Project, reply: &OrderReply) -> Option<LastWor
 /// The supervisor, if one runs.
 pub(super) async fn running(project: &Project) -> Result<Option<Client>, Failure> {
     Ok(client::connect(project).await?)
+}
+
+/// What is true now, as the supervisor says; `None` when none runs, or it leaves while it is asked.
+pub(super) async fn present(project: &Project) -> Result<Option<Status>, Failure> {
+    let Some(client) = running(project).await? else {
+        return Ok(None);
+    };
+    match client.status().await {
+        Ok(status) => Ok(Some(status)),
+        Err(error) if error.is_leaving() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The supervisor; one is started when none runs.

@@ -243,6 +243,10 @@ fn inactive(service: &Service) -> ServiceStatus {
         awaits: None,
         waits_for: Vec::new(),
         is_stuck: false,
+        settled: true,
+        failures: 0,
+        has_been_ready: false,
+        root_cause: None,
     }
 }
 

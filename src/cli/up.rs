@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::follow::{Ended, Following, follow};
+use super::last_lines::{self, Whose};
 use super::session::Limit;
-use super::{Call, Failure, instances, origin, overtaken, project, session};
+use super::{Call, Failure, instances, origin, overtaken, project, session, verdict};
 use crate::code;
-use crate::control::protocol::{OrderReply, OrderRequest, VERSION};
+use crate::control::protocol::{OrderReply, OrderRequest, ServiceStatus, VERSION};
 use crate::exit::ExitCode;
 use crate::id::ServiceName;
-use crate::log_reader::{Line, Merged, Start};
+use crate::log_reader::Line;
 use crate::machine::StateWord;
 use crate::manifest::model::Instance;
 use crate::plan::{Order, Selector};
@@ -25,6 +26,9 @@ const MOST_LOGS: usize = 5;
 
 /// How many lines of a failed service's log are shown.
 const LAST_LINES: usize = 10;
+
+/// How many of them are shown when it fails for the first time.
+const FIRST_LINES: usize = 3;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -307,27 +311,7 @@ fn report(
     begun: Instant,
 ) -> ExitCode {
     let exit = following.up_exit();
-    let typed = |command: &str, name: &ServiceName| call.typed(&format!("{command} {name}"));
-    for (number, (name, service)) in following.in_state(StateWord::Failed).enumerate() {
-        // Whoever has so much trouble wants to see all of it at once, and not the logs of each.
-        let lines = match number {
-            0..MOST_LOGS => last_lines(project, name),
-            _ => Vec::new(),
-        };
-        call.note(&outcome::failed(name, service, &lines, &typed, &call.err));
-    }
-    for (name, service) in following.stuck() {
-        call.note(&outcome::stuck(name, service, &typed, &call.err));
-    }
-    for (name, service) in following.in_state(StateWord::Blocked) {
-        call.note(&outcome::blocked(name, service, &typed, &call.err));
-    }
-    for (name, service) in following
-        .in_state(StateWord::Inactive)
-        .filter(|(name, _)| following.is_wanted(name))
-    {
-        call.note(&outcome::not_running(name, service, &typed, &call.err));
-    }
+    tell_causes(call, project, following);
     call.note(&outcome::skipped(
         following.in_state(StateWord::Skipped),
         &call.err,
@@ -340,15 +324,60 @@ fn report(
     exit
 }
 
-/// The end of a service's log. That it cannot be read is not what people need to hear now.
-fn last_lines(project: &Project, name: &ServiceName) -> Vec<Line> {
-    let read = || {
-        let mut merged = Merged::open(&[project.log_file(name)], Start::Last(LAST_LINES))?;
-        let mut lines = Vec::new();
-        while let Some((_, line)) = merged.next_line()? {
-            lines.push(line);
-        }
-        Ok::<_, std::io::Error>(lines)
+/// One error for each cause, with the services that wait for it.
+fn tell_causes(call: &Call, project: &Project, following: &Following) {
+    let typed = |command: &str, name: &ServiceName| call.typed(&format!("{command} {name}"));
+    let wanted = following.wanted_up();
+    let stalled = following.stalled();
+    let mut logs_shown = 0;
+    for root in verdict::roots(&wanted) {
+        let Some(service) = wanted.get(root.name).copied().flatten() else {
+            continue;
+        };
+        let has_run = service.failures > 0
+            || matches!(service.state, StateWord::Failed | StateWord::Inactive);
+        // The logs of many services at once would bury what is wrong.
+        let lines = if has_run && logs_shown < MOST_LOGS {
+            logs_shown += 1;
+            failed_run(project, root.name, service, LAST_LINES)
+        } else {
+            Vec::new()
+        };
+        let cause = outcome::Cause {
+            name: root.name,
+            service,
+            lines: &lines,
+            waiting: &root.waiting,
+            is_tried_again: stalled.contains(root.name),
+        };
+        call.note(&outcome::cause(&cause, &typed, &call.err));
+    }
+    if !stalled.is_empty() {
+        call.note(&outcome::goes_on(
+            &call.typed("status"),
+            &call.typed("down"),
+            &call.err,
+        ));
+    }
+}
+
+/// What is told when a service fails for the first time.
+pub(super) fn first_failure(call: &Call, project: &Project, name: &ServiceName) -> String {
+    let lines = last_lines::of_run(project, name, Whose::Latest, FIRST_LINES);
+    let why = call.typed(&format!("why {name}"));
+    outcome::first_failure(name, &lines, &why, &call.err)
+}
+
+/// The last lines of the run that failed.
+fn failed_run(
+    project: &Project,
+    name: &ServiceName,
+    service: &ServiceStatus,
+    count: usize,
+) -> Vec<Line> {
+    let whose = match service.state {
+        StateWord::Starting => Whose::Previous,
+        _ => Whose::Latest,
     };
-    read().unwrap_or_default()
+    last_lines::of_run(project, name, whose, count)
 }

@@ -3,20 +3,19 @@
 //! Exit code: 0 when the service is as it should be, 1 when it is not, 2 when there is no such
 //! service.
 
-use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::last_lines::{self, Whose};
 use super::{Call, Failure, project, status};
 use crate::code;
 use crate::control::protocol::Status;
-use crate::event::Event;
 use crate::exit::ExitCode;
 use crate::id::ServiceName;
-use crate::log_reader::{Line, Merged, Start};
+use crate::machine::StateWord;
 use crate::manifest::written;
 use crate::render::tally::is_as_wanted;
 use crate::render::{log, why};
@@ -25,8 +24,6 @@ use crate::story::{Known, Story, Written, tell};
 
 /// How many lines of the log are told.
 const LAST_LINES: usize = 10;
-/// How many events are looked through, from the newest back.
-const LAST_EVENTS: usize = 5000;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -82,30 +79,28 @@ fn story(call: &Call, project: &Project, status: &Status, service: &ServiceName)
         })
     };
     // What cannot be read makes the story shorter, and is no reason to tell none.
-    let events = last(&project.events_file(), LAST_EVENTS).unwrap_or_default();
-    let lines = last(&project.log_file(service), LAST_LINES).unwrap_or_default();
-    let read = |line: &Line| Event::read(&line.content);
+    let events = last_lines::events(project);
+    let is_next_attempt = status
+        .services
+        .get(service)
+        .is_some_and(|one| one.state == StateWord::Starting && one.failures > 0);
+    let whose = if is_next_attempt {
+        Whose::Previous
+    } else {
+        Whose::Latest
+    };
+    let lines = last_lines::of_run_among(&events, project, service, whose, LAST_LINES);
     tell(&Known {
         service,
         manifest,
         status,
-        events: &events.iter().filter_map(read).collect::<Vec<_>>(),
+        events: &events,
         log: &lines
             .iter()
             .map(|line| log::plain(&line.content))
             .collect::<Vec<_>>(),
         place: &place,
     })
-}
-
-/// The last lines of a chain of files.
-fn last(path: &std::path::Path, count: usize) -> io::Result<Vec<Line>> {
-    let mut merged = Merged::open(&[path], Start::Last(count))?;
-    let mut lines = Vec::new();
-    while let Some((_, line)) = merged.next_line()? {
-        lines.push(line);
-    }
-    Ok(lines)
 }
 
 fn unknown(call: &Call, name: &ServiceName, status: &Status) -> Failure {

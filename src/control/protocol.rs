@@ -93,7 +93,8 @@ pub struct ServiceStatus {
     /// When the state was entered.
     #[schemars(schema_with = "moment_or_null")]
     pub since: Option<Timestamp>,
-    /// When something happens by itself: the next start, the end of the wait for readiness, KILL.
+    /// When something happens by itself: the next start, the end of the wait for readiness, the moment
+    /// from which it counts as settled, KILL.
     #[schemars(schema_with = "moment_or_null")]
     pub deadline: Option<Timestamp>,
     /// While it is starting: what has to come true, as in `tcp 127.0.0.1:5432` or `its end`. While it
@@ -104,6 +105,20 @@ pub struct ServiceStatus {
     pub waits_for: Vec<ServiceName>,
     /// Whether all that can be done to stop it has been done and something is left.
     pub is_stuck: bool,
+    /// Whether nothing more will become of it by itself, as far as is known: it has lived for
+    /// `settle`, or is down for good, and nothing whose restarts or values it follows is on its way.
+    /// `up`, `start`, `restart` and `status --wait` wait for that.
+    #[serde(default)]
+    pub settled: bool,
+    /// How many times in a row it has failed since it was last ordered up.
+    #[serde(default)]
+    pub failures: u32,
+    /// Whether it has been ready, and has settled, since it was last ordered up.
+    #[serde(default)]
+    pub has_been_ready: bool,
+    /// The service that keeps it from starting, when it is blocked by one: the first in the chain.
+    #[serde(default)]
+    pub root_cause: Option<ServiceName>,
     /// Restarts by policy since it was last ordered up.
     pub restarts: u32,
     /// The live run.

@@ -29,6 +29,7 @@ impl Node {
         self.out_of_date = None;
         self.restarts = 0;
         self.row = Row::default();
+        self.has_been_ready = false;
     }
 
     /// A new run is wanted, since `why`. What went wrong before still counts.
@@ -94,6 +95,17 @@ impl Node {
         if let (true, State::Ready { checks, .. }) = (has_other_checks, &mut state) {
             *checks = Checks::default();
         }
+        if let State::Ready {
+            run,
+            since,
+            settles: Some(settles),
+            ..
+        } = &mut state
+            && run.generation == self.generation
+            && *settles > context.now
+        {
+            *settles = *since + self.declaration.settling_time();
+        }
         match &mut state {
             State::Spawning { run }
             | State::Starting { run, .. }
@@ -152,7 +164,25 @@ impl Node {
                 self.after_failure(why, None, context)
             }
             Cause::Ended(ended) => self.after_end(ended, context),
+            Cause::EndedEarly(ended) => self.after_early_end(ended, context),
         }
+    }
+
+    /// Why a run that was ready is being ended when its leader ended by itself.
+    pub(super) fn ended_while_ready(
+        &mut self,
+        since: Moment,
+        settles: Option<Moment>,
+        ended: Ended,
+        now: Moment,
+    ) -> Cause {
+        if settles.is_some_and(|at| now < at) {
+            return Cause::EndedEarly(ended);
+        }
+        // It has lived long enough, though the deadline that says so may not have been looked at.
+        self.has_been_ready = true;
+        self.forget_failures_if_stable(since, now);
+        Cause::Ended(ended)
     }
 
     /// A run is wanted and there is none.
@@ -205,6 +235,21 @@ impl Node {
         match restart.policy {
             Policy::Always if !restart.no_retry_exit.contains(&exit) => self.back_off(why, context),
             Policy::Always | Policy::OnFailure | Policy::Never => State::Down(Why::EndedWell(why)),
+        }
+    }
+
+    /// Its leader ended by itself before it was ready. Where the policy starts it again, that is a
+    /// failure, however it ended: it never did what it is for.
+    fn after_early_end(&mut self, ended: Ended, context: &mut Context<'_>) -> State {
+        match ended {
+            Ended::Exit(exit) if self.is_success(exit) => {
+                let why = text::ended_early(ended);
+                match self.declaration.restart.policy {
+                    Policy::Always => self.after_failure(why, Some(exit), context),
+                    Policy::OnFailure | Policy::Never => State::Down(Why::EndedWell(why)),
+                }
+            }
+            Ended::Exit(_) | Ended::ServerLost | Ended::Unknown => self.after_end(ended, context),
         }
     }
 
@@ -264,7 +309,7 @@ impl Node {
     pub(super) fn after_failed_check(
         &mut self,
         run: Run,
-        since: Moment,
+        (since, settles): (Moment, Option<Moment>),
         mut checks: Checks,
         found: String,
         context: &mut Context<'_>,
@@ -278,13 +323,23 @@ impl Node {
         {
             if self.would_retry() {
                 let run = self.ask_to_replace_unhealthy(run, context);
-                return State::Ready { run, since, checks };
+                return State::Ready {
+                    run,
+                    since,
+                    settles,
+                    checks,
+                };
             }
             self.forget_failures_if_stable(since, context.now);
             let why = text::unhealthy(&checks);
             return stop(run, Cause::Unhealthy(why), context);
         }
-        State::Ready { run, since, checks }
+        State::Ready {
+            run,
+            since,
+            settles,
+            checks,
+        }
     }
 
     pub(super) fn forget_failures_if_stable(&mut self, since: Moment, now: Moment) {
@@ -292,25 +347,48 @@ impl Node {
             self.row = Row::default();
         }
     }
+
+    /// The command is executed: what is it ready by?
+    pub(super) fn spawned(&mut self, run: Run, now: Moment) -> State {
+        if run.service.is_task() {
+            // Its readiness is its completion, however long that takes.
+            return State::Starting {
+                run,
+                give_up: None,
+                last: None,
+            };
+        }
+        if !run.service.becomes_ready() {
+            return self.ready(run, now);
+        }
+        State::Starting {
+            give_up: give_up(&run.service, now),
+            run,
+            last: None,
+        }
+    }
+
+    /// It is ready from now on.
+    pub(super) fn ready(&mut self, run: Run, now: Moment) -> State {
+        let settling = run.service.settling_time();
+        let settles = (!settling.is_zero()).then(|| now + settling);
+        self.has_been_ready |= settles.is_none();
+        State::Ready {
+            run,
+            since: now,
+            settles,
+            checks: Checks::default(),
+        }
+    }
 }
 
-/// The command is executed: what is it ready by?
-pub(super) fn spawned(run: Run, now: Moment) -> State {
+/// Why a run that never became ready is being ended when its leader ended by itself. The end of a
+/// task is what it is ready by.
+pub(super) fn ended_before_it_was_ready(run: &Run, ended: Ended) -> Cause {
     if run.service.is_task() {
-        // Its readiness is its completion, however long that takes.
-        return State::Starting {
-            run,
-            give_up: None,
-            last: None,
-        };
-    }
-    if !run.service.becomes_ready() {
-        return ready(run, now);
-    }
-    State::Starting {
-        give_up: give_up(&run.service, now),
-        run,
-        last: None,
+        Cause::Ended(ended)
+    } else {
+        Cause::EndedEarly(ended)
     }
 }
 
@@ -320,15 +398,6 @@ pub(super) fn filled(declaration: &Arc<Service>, given: &Given) -> Arc<Service> 
         return Arc::clone(declaration);
     }
     Arc::new(reference::fill(declaration, &given.values))
-}
-
-/// It is ready from now on.
-pub(super) fn ready(run: Run, now: Moment) -> State {
-    State::Ready {
-        run,
-        since: now,
-        checks: Checks::default(),
-    }
 }
 
 fn give_up(service: &Service, now: Moment) -> Option<Moment> {

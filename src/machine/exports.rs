@@ -8,7 +8,7 @@ use crate::declare::{manifest, name, needs, probed, process};
 use crate::graph::Graph;
 use crate::manifest::model::{Command, Condition, Export, HealthAction, Source};
 use crate::manifest::reference::Reference;
-use crate::plan::{Order as Asked, plan};
+use crate::plan::{Order as Asked, Selector, plan};
 
 /// It exports a value of this name.
 fn exporting(mut service: Service, export: &str) -> Service {
@@ -165,6 +165,39 @@ fn a_new_run_of_who_exports_replaces_nobody_until_its_value_is_known() {
     assert!(!world.is_terminated("bridge"), "it is not ready yet");
     world.tell("agent", RunEvent::Ready);
     assert!(world.is_terminated("bridge"));
+}
+
+#[test]
+fn a_plan_names_who_may_follow_and_nothing_rests_until_that_is_known() {
+    let mut world = World::ready("one");
+    let manifest = manifest([
+        exporting(probed("agent"), "id"),
+        referring(process("bridge"), "agent", "id"),
+        process("other"),
+    ]);
+    let graph = Graph::new(&manifest).unwrap();
+    let selection = [Selector::Service(name("agent"))];
+    let observed = world.project.observed();
+    let plan = plan(Asked::Restart, &selection, &manifest, &graph, &observed).unwrap();
+    let followers = plan.followers.iter();
+    let followers: Vec<(&str, &str)> = followers
+        .map(|step| (step.service.as_str(), step.reason.as_str()))
+        .collect();
+    assert_eq!(followers, [("bridge", "restarts when `agent.id` changes")]);
+    assert_eq!(plan.waves.iter().flatten().count(), 1);
+    let rests = |world: &World| world.project.view(&name("bridge")).unwrap().is_settled;
+    assert!(rests(&world));
+    world.effects = world.project.apply(Some(&manifest), &plan, Moment::ORIGIN);
+    assert!(!rests(&world));
+    world.tell("agent", RunEvent::Exited(Ended::Unknown));
+    world.tell("agent", RunEvent::Gone);
+    world.tell("agent", RunEvent::Spawned);
+    world.exported("one");
+    assert!(!rests(&world));
+    world.tell("agent", RunEvent::Ready);
+    assert!(rests(&world), "the value is the same");
+    let told = Effect::Announce(name("bridge"));
+    assert!(world.effects.contains(&told), "{:?}", world.effects);
 }
 
 #[test]

@@ -69,21 +69,6 @@ impl StateWord {
         }
     }
 
-    /// Whether a service whose goal is up rests here until somebody gives an order: it is as well
-    /// as it can be, or has given up.
-    pub fn is_settled_up(self) -> bool {
-        match self {
-            Self::Ready
-            | Self::Unhealthy
-            | Self::Completed
-            | Self::Failed
-            | Self::Blocked
-            | Self::Skipped
-            | Self::Inactive => true,
-            Self::Waiting | Self::Starting | Self::Backoff | Self::Stopping => false,
-        }
-    }
-
     /// Whether a service whose goal is up is as it should be. One that is skipped is.
     pub fn is_well(self) -> bool {
         matches!(self, Self::Ready | Self::Completed | Self::Skipped)
@@ -317,10 +302,19 @@ pub struct View {
     /// When the state was entered.
     pub since: Moment,
     /// When something happens by itself: the next start of what backs off, the end of the wait for
-    /// readiness, KILL for what is being stopped.
+    /// readiness, the moment from which it counts as settled, KILL for what is being stopped.
     pub deadline: Option<Moment>,
     /// Whom it waits for: to be what it needs, or, when it has to stop, to be gone first.
     pub waits_for: Vec<ServiceName>,
+    /// Whether nothing more will become of it by itself, as far as is known: it has lived for
+    /// `settle`, and nothing whose restarts or values it follows is on its way.
+    pub is_settled: bool,
+    /// How many times in a row it has failed since it was last ordered up.
+    pub failures: u32,
+    /// Whether a run has become ready, and has settled, since it was last ordered up.
+    pub has_been_ready: bool,
+    /// Where it comes from that it is blocked, when that is another service.
+    pub root_cause: Option<ServiceName>,
     /// How often it was started again without an order since it was last ordered up: by its restart
     /// policy, or because something that it depends on is new.
     pub restarts: u32,

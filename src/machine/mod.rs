@@ -49,6 +49,7 @@ mod consequence;
 mod exports;
 mod interface;
 mod renewal;
+mod rest;
 mod restore;
 mod saved;
 mod service;

@@ -95,8 +95,18 @@ impl Node {
                 self.replace(why);
                 Next::New(state)
             }
-            (Wish::Unhealthy, State::Ready { run, since, checks }) => {
-                self.forget_failures_if_stable(since, context.now);
+            (
+                Wish::Unhealthy,
+                State::Ready {
+                    run,
+                    since,
+                    settles,
+                    checks,
+                },
+            ) => {
+                if settles.is_none() {
+                    self.forget_failures_if_stable(since, context.now);
+                }
                 let why = text::unhealthy(&checks);
                 Next::New(stop(run, Cause::Unhealthy(why), context))
             }

@@ -38,6 +38,8 @@ pub struct Life {
     since: Moment,
     restarts: u32,
     row: Row,
+    #[serde(default)]
+    has_been_ready: bool,
     state: SavedState,
     /// The run that it got last.
     #[serde(default)]
@@ -65,6 +67,8 @@ enum SavedState {
     Ready {
         run: SavedRun,
         since: Moment,
+        #[serde(default)]
+        settles: Option<Moment>,
         #[serde(default)]
         checks: Checks,
     },
@@ -130,6 +134,7 @@ impl Saved {
                 since,
                 restarts: 0,
                 row: Row::default(),
+                has_been_ready: false,
                 state: SavedState::Spawning {
                     run: SavedRun {
                         id: run,
@@ -182,6 +187,7 @@ fn save(node: &Node) -> Saved {
         since,
         restarts,
         row,
+        has_been_ready,
     } = node;
     Saved {
         declaration: Arc::clone(declaration),
@@ -191,6 +197,7 @@ fn save(node: &Node) -> Saved {
             since: *since,
             restarts: *restarts,
             row: *row,
+            has_been_ready: *has_been_ready,
             state: save_state(state, declaration),
             latest: *latest,
             exports: exports.clone(),
@@ -217,9 +224,15 @@ fn save_state(state: &State, declaration: &Arc<Service>) -> SavedState {
             give_up: *give_up,
             last: last.clone(),
         },
-        State::Ready { run, since, checks } => SavedState::Ready {
+        State::Ready {
+            run,
+            since,
+            settles,
+            checks,
+        } => SavedState::Ready {
             run: saved(run),
             since: *since,
+            settles: *settles,
             checks: checks.clone(),
         },
         State::Stopping { run, stage, cause } => SavedState::Stopping {
@@ -243,12 +256,16 @@ pub(super) fn load(saved: Saved, is_declared: bool) -> Node {
         since,
         restarts,
         row,
+        has_been_ready,
         state,
         latest,
         exports,
         out_of_date,
     } = life;
     let state = load_state(state, &declaration);
+    // Of a run that an earlier version wrote down nothing else tells.
+    let has_been_ready =
+        has_been_ready || matches!(&state, State::Ready { settles, .. } if settles.is_none());
     Node {
         declaration,
         generation,
@@ -261,6 +278,7 @@ pub(super) fn load(saved: Saved, is_declared: bool) -> Node {
         since,
         restarts,
         row,
+        has_been_ready,
     }
 }
 
@@ -284,9 +302,15 @@ fn load_state(state: SavedState, declaration: &Arc<Service>) -> State {
             give_up,
             last,
         },
-        SavedState::Ready { run, since, checks } => State::Ready {
+        SavedState::Ready {
+            run,
+            since,
+            settles,
+            checks,
+        } => State::Ready {
             run: loaded(run),
             since,
+            settles,
             checks,
         },
         SavedState::Stopping { run, stage, cause } => State::Stopping {

@@ -106,6 +106,8 @@ pub(super) enum State {
     Ready {
         run: Run,
         since: Moment,
+        /// When it has lived long enough to count as settled; `None`: it is settled.
+        settles: Option<Moment>,
         checks: Checks,
     },
     /// It is being ended. Only `Gone` leads out (or `SpawnFailed`, which says the same).
@@ -171,6 +173,8 @@ pub(super) enum Cause {
     Ordered,
     /// Its leader ended by itself; this is about the rest.
     Ended(Ended),
+    /// The same, before it was ready, or had lived for `settle`.
+    EndedEarly(Ended),
     /// It was not ready in time.
     StartTimeout(String),
     /// Its health checks failed.
@@ -210,6 +214,8 @@ pub(super) struct Node {
     /// Starts without an order since it was last ordered up.
     pub(super) restarts: u32,
     pub(super) row: Row,
+    /// Whether a run has become ready, and has settled, since it was last ordered up.
+    pub(super) has_been_ready: bool,
 }
 
 impl Node {
@@ -226,6 +232,7 @@ impl Node {
             since: now,
             restarts: 0,
             row: Row::default(),
+            has_been_ready: false,
         }
     }
 
@@ -304,7 +311,10 @@ impl Node {
     pub(super) fn deadline(&self) -> Option<Moment> {
         match &self.state {
             State::Down(_) | State::Waiting => None,
-            State::Spawning { run } | State::Ready { run, .. } => self.look_again(run),
+            State::Spawning { run } => self.look_again(run),
+            State::Ready { run, settles, .. } => {
+                settles.iter().copied().chain(self.look_again(run)).min()
+            }
             State::Starting { run, give_up, .. } => {
                 let give_up = give_up.filter(|_| !self.is_unwanted(run));
                 give_up.into_iter().chain(self.look_again(run)).min()

@@ -356,7 +356,7 @@ impl Project {
         is_changed
     }
 
-    /// Tells whose view changed: those that changed, and those that wait for them.
+    /// Tells whose view changed: those that changed, those that wait for them or follow them.
     pub(super) fn announce(&self, outcome: &mut Outcome) {
         let changed = &outcome.changed;
         if changed.is_empty() {
@@ -374,8 +374,10 @@ impl Project {
         let mut names: BTreeSet<ServiceName> = changed.iter().cloned().chain(waiters).collect();
         if outcome.is_rewired {
             names.extend(self.all_held());
+            names.extend(self.all_followers());
         } else {
             names.extend(self.may_be_held_by(changed));
+            names.extend(self.followers_of(changed));
         }
         outcome
             .effects

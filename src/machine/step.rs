@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::change::take_over;
 use crate::id::RunId;
 use crate::machine::backoff::Jitter;
-use crate::machine::consequence::{kill, kill_again_if_stuck, ready, spawned, stop};
+use crate::machine::consequence::{ended_before_it_was_ready, kill, kill_again_if_stuck, stop};
 use crate::machine::renewal::{well_again, without_renewal};
 use crate::machine::service::{Cause, Checks, Given, Hopeless, Node, Stage, State, Why};
 use crate::machine::{Effect, Ended, Goal, Occasion, RunEvent, StateWord, Transition, text};
@@ -420,6 +420,20 @@ impl Node {
                 self.restarts = self.restarts.saturating_add(1);
                 New(S::Waiting)
             }
+            S::Ready {
+                run,
+                since,
+                settles: Some(at),
+                checks,
+            } if at <= now => {
+                self.has_been_ready = true;
+                New(S::Ready {
+                    run,
+                    since,
+                    settles: None,
+                    checks,
+                })
+            }
             state @ (S::Down(_)
             | S::Waiting
             | S::Spawning { .. }
@@ -433,7 +447,7 @@ impl Node {
     fn after_report(&mut self, state: State, event: RunEvent, context: &mut Context<'_>) -> Next {
         use RunEvent as E;
         match (state, event) {
-            (S::Spawning { run }, E::Spawned) => New(spawned(run, context.now)),
+            (S::Spawning { run }, E::Spawned) => New(self.spawned(run, context.now)),
             (S::Spawning { run }, E::SpawnFailed(failure)) => {
                 New(self.after_failed_spawn(&run, &failure, context))
             }
@@ -443,7 +457,7 @@ impl Node {
             }
 
             (S::Starting { run, .. }, E::Ready) if !run.service.is_task() => {
-                New(ready(run, context.now))
+                New(self.ready(run, context.now))
             }
             (S::Starting { run, give_up, last }, E::NotReady(found)) => {
                 let is_news = last.as_ref() != Some(&found);
@@ -491,13 +505,30 @@ impl Node {
                 }
             }
 
-            (S::Ready { run, since, checks }, E::Healthy) if checks.failed > 0 => New(S::Ready {
+            (
+                S::Ready {
+                    run,
+                    since,
+                    settles,
+                    checks,
+                },
+                E::Healthy,
+            ) if checks.failed > 0 => New(S::Ready {
                 run: well_again(run),
                 since,
+                settles,
                 checks: Checks::default(),
             }),
-            (S::Ready { run, since, checks }, E::Unwell(found)) if run.service.health.is_some() => {
-                New(self.after_failed_check(run, since, checks, found, context))
+            (
+                S::Ready {
+                    run,
+                    since,
+                    settles,
+                    checks,
+                },
+                E::Unwell(found),
+            ) if run.service.health.is_some() => {
+                New(self.after_failed_check(run, (since, settles), checks, found, context))
             }
 
             (
@@ -506,21 +537,39 @@ impl Node {
             ) => self.after_examination(state, lacks, context),
 
             (S::Spawning { run } | S::Starting { run, .. }, E::Exited(ended)) => {
-                New(stop(run, Cause::Ended(ended), context))
+                let cause = ended_before_it_was_ready(&run, ended);
+                New(stop(run, cause, context))
             }
-            (S::Ready { run, since, .. }, E::Exited(ended)) => {
-                self.forget_failures_if_stable(since, context.now);
-                New(stop(run, Cause::Ended(ended), context))
+            (
+                S::Ready {
+                    run,
+                    since,
+                    settles,
+                    ..
+                },
+                E::Exited(ended),
+            ) => {
+                let cause = self.ended_while_ready(since, settles, ended, context.now);
+                New(stop(run, cause, context))
             }
 
             (S::Stopping { run, cause, .. }, E::Gone) => New(self.after(&run, cause, context)),
             // The shell owes `Exited` first; without it, nobody knows how the run ended.
             (S::Spawning { run } | S::Starting { run, .. }, E::Gone) => {
-                New(self.after(&run, Cause::Ended(Ended::Unknown), context))
+                let cause = ended_before_it_was_ready(&run, Ended::Unknown);
+                New(self.after(&run, cause, context))
             }
-            (S::Ready { run, since, .. }, E::Gone) => {
-                self.forget_failures_if_stable(since, context.now);
-                New(self.after(&run, Cause::Ended(Ended::Unknown), context))
+            (
+                S::Ready {
+                    run,
+                    since,
+                    settles,
+                    ..
+                },
+                E::Gone,
+            ) => {
+                let cause = self.ended_while_ready(since, settles, Ended::Unknown, context.now);
+                New(self.after(&run, cause, context))
             }
 
             (

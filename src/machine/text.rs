@@ -16,6 +16,11 @@ pub(super) fn ended(ended: Ended) -> String {
     }
 }
 
+/// How it ended, where that alone does not tell what is wrong with it.
+pub(super) fn ended_early(how: Ended) -> String {
+    format!("{} before it was ready", ended(how))
+}
+
 pub(super) fn start_timeout(service: &Service, last: Option<&str>) -> String {
     let limit = service.start_timeout();
     let mut text = String::from("not ready");
@@ -83,7 +88,7 @@ pub(super) fn stopping(stage: &Stage, cause: &Cause) -> String {
     };
     match cause {
         Cause::Ordered => how_far,
-        Cause::Ended(how) => format!("{}; {how_far}", ended(*how)),
+        Cause::Ended(how) | Cause::EndedEarly(how) => format!("{}; {how_far}", ended(*how)),
         Cause::StartTimeout(why) | Cause::Unhealthy(why) | Cause::OutOfDate(why) => {
             format!("{why}; {how_far}")
         }

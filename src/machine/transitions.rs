@@ -11,7 +11,7 @@ use super::step::{Context, Finding, Input, Order};
 use super::{Effect, Ended, Goal, RunEvent, StartFailure, Survivor};
 use crate::declare::{checked, name, probed, process, task};
 use crate::id::RunId;
-use crate::manifest::model::{Command, Exit, HealthAction, Service};
+use crate::manifest::model::{Command, Exit, HealthAction, Policy, Service};
 use crate::time::Moment;
 
 const NOW: Moment = Moment::from_origin(Duration::from_secs(1_000));
@@ -43,6 +43,7 @@ fn ready(service: Service, since: Moment, failed: u32) -> State {
     State::Ready {
         run: run(service),
         since,
+        settles: None,
         checks: Checks {
             failed,
             found: "HTTP 503".into(),
@@ -157,6 +158,63 @@ fn states() -> Vec<(&'static str, Node)> {
     add("ready", a(), Goal::Up, ready(a(), NOW, 0));
     add("ready for long", a(), Goal::Up, ready(a(), long, 0));
     add("ready, has to go", a(), Goal::Down, ready(a(), NOW, 0));
+    let patient = || Service {
+        settle: Duration::from_secs(5),
+        ..a()
+    };
+    let settling = |settles| State::Ready {
+        run: run(patient()),
+        since: NOW,
+        settles: Some(settles),
+        checks: Checks::default(),
+    };
+    let spawned = State::Spawning {
+        run: run(patient()),
+    };
+    add("spawning, settles later", patient(), Goal::Up, spawned);
+    add("settling", patient(), Goal::Up, settling(later()));
+    add(
+        "settling, lived long enough",
+        patient(),
+        Goal::Up,
+        settling(NOW),
+    );
+    add(
+        "settling, has to go",
+        patient(),
+        Goal::Down,
+        settling(later()),
+    );
+    let always = || {
+        let mut service = patient();
+        service.restart.policy = Policy::Always;
+        service
+    };
+    add(
+        "settling, always restarted",
+        always(),
+        Goal::Up,
+        settling(later()),
+    );
+    let early = |service: Service, code| {
+        let state = State::Stopping {
+            run: run(service.clone()),
+            stage: Stage::Grace { until: later() },
+            cause: Cause::EndedEarly(Ended::Exit(Exit::Code(code))),
+        };
+        (service, Goal::Up, state)
+    };
+    let (service, goal, state) = early(patient(), 0);
+    add("stopping: ended early and well", service, goal, state);
+    let (service, goal, state) = early(patient(), 1);
+    add("stopping: ended early", service, goal, state);
+    let (service, goal, state) = early(always(), 0);
+    add(
+        "stopping: ended early and well, always restarted",
+        service,
+        goal,
+        state,
+    );
     let strict = || checked(process("a"), HealthAction::Restart);
     let lenient = || checked(process("a"), HealthAction::Report);
     for (title, service, goal, since, failed) in [
@@ -537,6 +595,9 @@ fn describe(transition: &Transition) -> String {
     if before.exports != after.exports {
         text += ", exports";
     }
+    if before.has_been_ready != after.has_been_ready {
+        text += ", has been ready";
+    }
     if before.restarts != after.restarts {
         let _ = write!(text, ", restarts {}", after.restarts);
     }
@@ -570,6 +631,15 @@ fn state(state: &State) -> String {
         State::Starting { give_up, last, .. } => {
             format!("starting, {}, last {last:?}", until(*give_up))
         }
+        State::Ready {
+            since,
+            settles: Some(settles),
+            ..
+        } => format!(
+            "ready since {}, settles {}",
+            until(Some(*since)),
+            until(Some(*settles))
+        ),
         State::Ready { since, checks, .. } if checks.failed == 0 => {
             format!("ready since {}", until(Some(*since)))
         }

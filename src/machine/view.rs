@@ -53,7 +53,14 @@ impl Project {
             since: node.since,
             deadline: node.deadline(),
             waits_for: self.waits_for(service, node),
+            is_settled: self.is_settled(node),
             restarts: node.restarts,
+            failures: node.row.failures,
+            has_been_ready: node.has_been_ready,
+            root_cause: match &node.state {
+                State::Down(Why::Dependency(hopeless)) => Some(hopeless.root.clone()),
+                _ => None,
+            },
             exports: node.exports.clone(),
             lacks: node.lacks().to_vec(),
             failed_checks: match &node.state {
@@ -92,9 +99,11 @@ impl Project {
             let when = text::stops_after(&self.holders_of(name));
             return Some(match node.cause_of_stop() {
                 Cause::OutOfDate(why) => format!("{why}; {when}"),
-                Cause::Ordered | Cause::Ended(_) | Cause::StartTimeout(_) | Cause::Unhealthy(_) => {
-                    when
-                }
+                Cause::Ordered
+                | Cause::Ended(_)
+                | Cause::EndedEarly(_)
+                | Cause::StartTimeout(_)
+                | Cause::Unhealthy(_) => when,
             });
         }
         match &node.state {

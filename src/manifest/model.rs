@@ -138,6 +138,10 @@ pub struct Service {
     pub ports: Vec<Port>,
     /// How it shows that it is ready; `None`: ready once started (a task: once completed).
     pub ready: Option<Ready>,
+    /// How long it must have lived, where nothing else shows that it is ready, before it counts as
+    /// settled; zero: settled once started.
+    #[serde(default = "default_settle")]
+    pub settle: Duration,
     /// Values that others learn once it is ready, by name.
     #[serde(default)]
     pub exports: IndexMap<String, Export>,
@@ -175,6 +179,12 @@ pub struct Service {
     pub missing: Vec<String>,
 }
 
+/// How long a service without a probe must live before it counts as settled, unless its manifest says
+/// otherwise. A declaration that an earlier version wrote down has no word about it.
+pub fn default_settle() -> Duration {
+    Duration::from_millis(500)
+}
+
 impl Service {
     /// The name of its tmux session, when it is a `tmux` service.
     pub fn session(&self) -> Option<&str> {
@@ -192,6 +202,16 @@ impl Service {
     /// Whether it is ready at a later time than it is started.
     pub fn becomes_ready(&self) -> bool {
         self.is_task() || self.ready.is_some() || !self.exports.is_empty()
+    }
+
+    /// How long it must live once it is ready before it counts as settled: a probe, values of exports
+    /// and the end of a task show as much at once.
+    pub fn settling_time(&self) -> Duration {
+        if self.becomes_ready() {
+            Duration::ZERO
+        } else {
+            self.settle
+        }
     }
 
     /// How long it has to become ready, and to have values for what it exports.

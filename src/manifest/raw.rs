@@ -157,6 +157,10 @@ pub(crate) struct Defaults {
     /// this one.
     #[schemars(inner(regex(pattern = VARIABLE)), extend("default" = [], "examples" = [["DEBUG"]]))]
     pub(crate) env_unset: Field<Vec<Field<String>>>,
+    /// How long services that have no `ready` must live before they count as settled. A service's own
+    /// `settle` replaces this one.
+    #[schemars(extend("default" = "500ms", "examples" = ["2s", 0]))]
+    pub(crate) settle: Field<Duration>,
     /// When and how often services are started again. A service's own `restart` wins field by field.
     /// The policy does not hold for tasks: those are not started again unless they say so themselves.
     #[schemars(extend("default" = "on-failure", "examples" = ["always", {"policy": "on-failure", "delay": "5s"}]))]
@@ -262,9 +266,15 @@ pub(crate) struct Service {
     #[schemars(extend("default" = [], "examples" = [[8080], ["127.0.0.1:${API_PORT:-7890}"], [{"port": 53, "protocol": "udp"}]]))]
     pub(crate) ports: Field<Vec<Field<OwnedPort>>>,
     /// How it shows that it is ready: one of `tcp`, `http`, `unix`, `exec`, `log`, `file` and `notify`. Without
-    /// it, a service is ready once it is started, and a task when it has completed. Default: none.
+    /// it, a service is ready once it is started (but see `settle`), and a task when it has completed.
+    /// Default: none.
     #[schemars(extend("examples" = [{"tcp": 8080}, {"log": "listening on", "timeout": "10s"}]))]
     pub(crate) ready: Field<Ready>,
+    /// How long it must live before it counts as settled, when it has no `ready` (and no `exports`):
+    /// `up`, `start`, `restart` and `status --wait` wait for that, and an end before it is a failure
+    /// to start. What depends on it does not wait. `0`: it is settled once it is started.
+    #[schemars(extend("default" = "500ms", "examples" = ["2s", 0]))]
+    pub(crate) settle: Field<Duration>,
     /// Values that are known only once it is ready, by name: where each comes from. Other services use
     /// them as `${service.name}`, wait for it therefore, and are restarted when a value changes.
     #[schemars(extend("default" = {}, "examples" = [{"session_id": {"readlink": "~/agent.alias", "pattern": "^(.*)\\.sock$"}}], "propertyNames" = {"pattern": EXPORT}))]

@@ -1,5 +1,6 @@
 //! Who follows whom: a service with `restart: true` on an edge gets a new run along with what it
-//! depends on, and whoever follows that one too.
+//! depends on, and so do those that follow that one. One that was started with a value that another
+//! exports gets one when the value changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -86,19 +87,75 @@ fn pass_on(
                     }
                 };
             }
-            let held = observed.services.get(&step.service);
-            let is_new = match step.action {
-                Action::Restart => true,
-                // One that has a run keeps it, or ends already.
-                Action::Start => held.is_some_and(|held| !has_run(held.state)),
-                Action::Stop | Action::Keep => false,
-            };
-            if is_new {
+            if is_renewed(step, observed) {
                 renewed.insert(step.service.clone(), step.action);
             }
         }
     }
     renewed.into_keys().collect()
+}
+
+/// Whether it gets a new run instead of the one that it has, or had.
+fn is_renewed(step: &Step, observed: &Observed) -> bool {
+    let held = observed.services.get(&step.service);
+    match step.action {
+        Action::Restart => true,
+        // One that has a run keeps it, or ends already.
+        Action::Start => held.is_some_and(|held| !has_run(held.state)),
+        Action::Stop | Action::Keep => false,
+    }
+}
+
+/// Those that run with values of what is renewed, and those that follow these. Whether they get a new
+/// run shows when the values do.
+pub(super) fn value_followers(
+    waves: &[Vec<Step>],
+    manifest: &Manifest,
+    observed: &Observed,
+) -> Vec<Step> {
+    let steps = waves.iter().flatten();
+    let renewed = steps.filter(|step| is_renewed(step, observed));
+    let mut renewed: BTreeSet<ServiceName> = renewed.map(|step| step.service.clone()).collect();
+    let mut followers = Vec::new();
+    loop {
+        let found: Vec<Step> = manifest
+            .services
+            .keys()
+            .filter(|name| !renewed.contains(*name) && runs(name, observed))
+            .filter_map(|name| follower(&observed.services.get(name)?.service, &renewed))
+            .collect();
+        if found.is_empty() {
+            break;
+        }
+        renewed.extend(found.iter().map(|step| step.service.clone()));
+        followers.extend(found);
+    }
+    // One that is stopped follows nothing.
+    followers.retain(|follower| {
+        let mut steps = waves.iter().flatten();
+        steps.all(|step| step.service != follower.service || step.action == Action::Keep)
+    });
+    followers
+}
+
+/// What is said of a running service if it may be renewed along with one of `renewed`.
+fn follower(service: &Service, renewed: &BTreeSet<ServiceName>) -> Option<Step> {
+    let mut references = service.references.iter();
+    let value = references.find(|one| renewed.contains(&one.service));
+    let mut edges = service.depends_on.iter();
+    let reason = match value {
+        Some(value) => format!("restarts when `{value}` changes"),
+        None => {
+            let (name, _) = edges.find(|(name, edge)| edge.restart && renewed.contains(*name))?;
+            format!("restarts when `{name}` does")
+        }
+    };
+    Some(Step {
+        action: Action::Keep,
+        service: service.name.clone(),
+        reason,
+        lacks: Vec::new(),
+    })
 }
 
 /// Whether it has a run that is wanted.

@@ -14,6 +14,7 @@ use crate::manifest::environment::MASK;
 use crate::manifest::model::{
     Cleanup, Command, Environment, Exit, Export, Group, Health, Hooks, HttpProbe, Limit, Manifest,
     OnSupervisorLoss, Probe, Ready, Restart, Service, Signal, Source, Stop, TmuxServer, When,
+    default_settle,
 };
 use crate::manifest::reference;
 use crate::manifest::{PrintError, to_yaml};
@@ -134,6 +135,9 @@ impl Shown<'_> {
         }
         if let Some(ready) = &service.ready {
             put("ready", self.ready(ready));
+        }
+        if service.settle != default_settle() {
+            put("settle", json!(span(service.settle)));
         }
         if let Some(health) = &service.health {
             put("health", self.health(health));

@@ -13,7 +13,7 @@ use crate::control::protocol::ServiceStatus;
 use crate::event::By;
 use crate::id::{ProjectName, ServiceName};
 use crate::log_reader::Line;
-use crate::machine::Goal;
+use crate::machine::{Goal, StateWord};
 use crate::plan::Order;
 
 /// `3 services up (1.2s)`, or how many of them are not.
@@ -25,56 +25,102 @@ pub fn up(tally: &Tally, elapsed: Duration, look: &Look) -> String {
 /// How a command about one service is typed.
 pub type Typed<'a> = dyn Fn(&str, &ServiceName) -> String + 'a;
 
-/// A service that failed: why, the end of its log, and how to see more.
-pub fn failed(
-    name: &ServiceName,
-    service: &ServiceStatus,
-    lines: &[Line],
-    typed: &Typed<'_>,
-    look: &Look,
-) -> String {
-    let mut text = headline(code!("run::service_failed"), name, service, look);
-    if lines.is_empty() {
-        text += &help(
-            &format!("see the whole story with `{}`", typed("why", name)),
-            look,
-        );
-    } else {
-        text += &look.paint(FAINT, &format!("the last lines of `{name}`:"));
-        text.push('\n');
-        for line in lines {
-            text += &log::line(name, 0, log::prefix_style(0), line, look);
+/// What keeps an order from being fulfilled.
+#[derive(Debug, Clone, Copy)]
+pub struct Cause<'a> {
+    /// The service.
+    pub name: &'a ServiceName,
+    /// What is true of it.
+    pub service: &'a ServiceStatus,
+    /// The last lines of its run, when it had one.
+    pub lines: &'a [Line],
+    /// The services that wait for it.
+    pub waiting: &'a [&'a ServiceName],
+    /// Whether it has failed several times, and the supervisor goes on trying.
+    pub is_tried_again: bool,
+}
+
+/// One cause: what is wrong, the end of the log, which services wait for it, and what to type next.
+pub fn cause(cause: &Cause<'_>, typed: &Typed<'_>, look: &Look) -> String {
+    let Cause {
+        name,
+        service,
+        lines,
+        waiting,
+        is_tried_again,
+    } = *cause;
+    if service.is_stuck {
+        return stuck(name, service, typed, look) + &waiting_for_it(waiting);
+    }
+    let (code, next) = match service.state {
+        StateWord::Blocked => (code!("run::service_blocked"), Next::Start),
+        StateWord::Inactive => (code!("run::service_ended"), Next::Start),
+        _ => (code!("run::service_failed"), Next::Why),
+    };
+    let mut text = headline(code, name, service, look);
+    if is_tried_again && service.state != StateWord::Backoff {
+        let failures = human::count(service.failures as usize, "time");
+        text = format!("{}; it has failed {failures} in a row\n", text.trim_end());
+    }
+    text += &last_lines(name, lines, look);
+    text += &waiting_for_it(waiting);
+    let why = typed("why", name);
+    let start = typed("start", name);
+    let next = match next {
+        Next::Start if service.state == StateWord::Inactive && !service.has_been_ready => {
+            format!(
+                "start it again with `{start}`; a command that is meant to end is a `type: task`"
+            )
         }
-        let (logs, why) = (typed("logs", name), typed("why", name));
-        text += &help(
-            &format!("see all with `{logs}`, the whole story with `{why}`"),
-            look,
-        );
+        Next::Start if service.state == StateWord::Inactive => {
+            format!("start it again with `{start}`")
+        }
+        Next::Start => format!("once that is mended: `{start}`"),
+        Next::Why if !is_tried_again && !waiting.is_empty() => {
+            format!("see the whole story with `{why}`; once that is mended: `{start}`")
+        }
+        Next::Why if lines.is_empty() => format!("see the whole story with `{why}`"),
+        Next::Why => {
+            let logs = typed("logs", name);
+            format!("see all with `{logs}`, the whole story with `{why}`")
+        }
+    };
+    text + &help(&next, look)
+}
+
+fn waiting_for_it(waiting: &[&ServiceName]) -> String {
+    let names = human::names(waiting);
+    match waiting.len() {
+        0 => String::new(),
+        1 => format!("1 service waits for it: {names}\n"),
+        many => format!("{many} services wait for it: {names}\n"),
+    }
+}
+
+enum Next {
+    Start,
+    Why,
+}
+
+/// A service that failed for the first time and is tried again: what it printed last.
+pub fn first_failure(name: &ServiceName, lines: &[Line], why: &str, look: &Look) -> String {
+    last_lines(name, lines, look) + &help(&format!("see the whole story with `{why}`"), look)
+}
+
+fn last_lines(name: &ServiceName, lines: &[Line], look: &Look) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    let mut text = look.paint(FAINT, &format!("the last lines of `{name}`:"));
+    text.push('\n');
+    for line in lines {
+        text += &log::line(name, 0, log::prefix_style(0), line, look);
     }
     text
 }
 
-/// A service that cannot start.
-pub fn blocked(
-    name: &ServiceName,
-    service: &ServiceStatus,
-    typed: &Typed<'_>,
-    look: &Look,
-) -> String {
-    headline(code!("run::service_blocked"), name, service, look)
-        + &help(
-            &format!("once that is mended: `{}`", typed("start", name)),
-            look,
-        )
-}
-
 /// A service of which something outlives KILL, so that no new run can begin.
-pub fn stuck(
-    name: &ServiceName,
-    service: &ServiceStatus,
-    typed: &Typed<'_>,
-    look: &Look,
-) -> String {
+fn stuck(name: &ServiceName, service: &ServiceStatus, typed: &Typed<'_>, look: &Look) -> String {
     let survivors = BTreeMap::from([(name.to_string(), service.survivors.clone())]);
     headline(code!("run::survivors"), name, service, look)
         + &proof::survivors(&survivors, look)
@@ -154,24 +200,14 @@ pub fn skipped<'a>(
         .collect()
 }
 
-/// A service that neither failed nor is up: it ended, or somebody stopped it meanwhile.
-pub fn not_running(
-    name: &ServiceName,
-    service: &ServiceStatus,
-    typed: &Typed<'_>,
-    look: &Look,
-) -> String {
-    headline(code!("run::service_ended"), name, service, look)
-        + &help(
-            &format!("start it again with `{}`", typed("start", name)),
-            look,
-        )
-}
-
 fn headline(code: Code, name: &ServiceName, service: &ServiceStatus, look: &Look) -> String {
     let name = look.paint(STRONG, &format!("`{name}`"));
+    let word = match service.state {
+        StateWord::Backoff => "in ",
+        _ => "",
+    };
     format!(
-        "{} {name} is {}\n",
+        "{} {name} is {word}{}\n",
         error_word(code, look),
         state(service, look)
     )

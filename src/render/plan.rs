@@ -107,12 +107,27 @@ fn waves(plan: &Plan, look: &Look, is_shown: impl Fn(Action) -> bool) -> String 
             ]);
         }
     }
+    for step in &plan.followers {
+        table.row([
+            Cell::styled("follow", action_style(step.action)),
+            Cell::styled(step.service.as_str(), STRONG),
+            step.reason.as_str().into(),
+        ]);
+    }
     let rows = table.text(look, "  ");
     let mut rows = rows.lines();
     for (number, length) in lengths.into_iter().enumerate() {
         text += &look.paint(FAINT, &format!("wave {}", number + 1));
         text.push('\n');
         for row in rows.by_ref().take(length) {
+            text += row;
+            text.push('\n');
+        }
+    }
+    if !plan.followers.is_empty() {
+        text += &look.paint(FAINT, "then");
+        text.push('\n');
+        for row in rows {
             text += row;
             text.push('\n');
         }
@@ -141,6 +156,7 @@ mod tests {
                     step(Action::Start, "worker", "new"),
                 ],
             ],
+            followers: vec![step(Action::Keep, "tail", "restarts when `web.id` changes")],
         }
     }
 
@@ -154,6 +170,8 @@ mod tests {
         wave 3
           restart  web     changed: command
           start    worker  new
+        then
+          follow   tail    restarts when `web.id` changes
         1 to stop, 1 to restart, 1 to start, 1 to keep
         ");
     }
@@ -166,6 +184,8 @@ mod tests {
         wave 2
           restart  web     changed: command
           start    worker  new
+        then
+          follow   tail    restarts when `web.id` changes
         1 to stop, 1 to restart, 1 to start, 1 to keep
         ");
     }

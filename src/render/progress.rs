@@ -36,6 +36,7 @@ struct Seen {
     state: StateWord,
     reason: Option<String>,
     awaits: Option<String>,
+    is_settled: bool,
     /// When it was first seen on its way to where it rests.
     since: Instant,
     is_resting: bool,
@@ -64,6 +65,7 @@ impl<W: Write> Progress<W> {
             state: service.state,
             reason: service.reason.clone(),
             awaits: service.awaits.clone(),
+            is_settled: service.settled,
             since: Instant::now(),
             is_resting: true,
         };
@@ -76,7 +78,11 @@ impl<W: Write> Progress<W> {
         let is_same_state = before.is_some_and(|seen| seen.state == service.state);
         let has_same_reason = before.is_some_and(|seen| seen.reason == service.reason);
         let has_same_awaits = before.is_some_and(|seen| seen.awaits == service.awaits);
-        let is_same = is_same_state && has_same_reason && has_same_awaits;
+        let is_same_settled = before.is_some_and(|seen| seen.is_settled == service.settled);
+        let is_same = is_same_state && has_same_reason && has_same_awaits && is_same_settled;
+        // In a pipe a service that settles is told of once: when it has.
+        let has_settled = service.state == StateWord::Ready && service.settled && !is_same_settled;
+        let is_to_settle = service.state == StateWord::Ready && !service.settled;
         // Who keeps a stop waiting is told once in a pipe, be it one after the other.
         let is_first_told = before.is_none_or(|seen| seen.awaits.is_none())
             && service.state == StateWord::Stopping
@@ -93,6 +99,7 @@ impl<W: Write> Progress<W> {
             state: service.state,
             reason: service.reason.clone(),
             awaits: service.awaits.clone(),
+            is_settled: service.settled,
             since,
             is_resting,
         };
@@ -112,7 +119,9 @@ impl<W: Write> Progress<W> {
         // What outlives its stop is news although the state is the same. That the rest of a run is
         // ended after its leader ended by itself is none: what it came to is told in a moment.
         let is_only_awaits = has_same_reason && was_resting == is_resting;
-        let is_news = !is_same_state || service.state == StateWord::Stopping && !is_only_awaits;
+        let is_news = !is_same_state && !is_to_settle
+            || has_settled
+            || service.state == StateWord::Stopping && !is_only_awaits;
         if is_news && !is_clearing_up(service) || is_first_told {
             let line = plain_line(name, service, is_resting.then_some(elapsed));
             self.print(&line);
@@ -403,6 +412,27 @@ mod tests {
              db: stopping: exited with 1; KILL sent\n\
              db: backoff: exited with 1; failure 1 of 10\n"
         );
+    }
+
+    #[test]
+    fn a_pipe_hears_of_who_settles_once() {
+        let mut output = Vec::new();
+        let mut progress = Progress::new(Look::PLAIN, &mut output, []);
+        let name = ServiceName::new("web").unwrap();
+        let mut web = service(Goal::Up, StateWord::Starting);
+        progress.update(&name, &web, false);
+        web.state = StateWord::Ready;
+        web.deadline = Some("2026-03-01T12:00:00Z".parse().unwrap());
+        progress.update(&name, &web, false);
+        assert_eq!(state_on_its_way(&web, &Look::PLAIN), "started, settling");
+        web.deadline = None;
+        web.settled = true;
+        progress.update(&name, &web, true);
+        progress.update(&name, &web, true);
+        drop(progress);
+        let text = String::from_utf8(output).unwrap();
+        assert!(text.starts_with("web: starting\nweb: ready ("), "{text}");
+        assert_eq!(text.lines().count(), 2, "{text}");
     }
 
     #[test]

@@ -26,8 +26,22 @@ pub fn state_style(state: StateWord) -> Style {
     }
 }
 
+/// Whether it was started and has not lived long enough to count as up.
+pub fn is_settling(service: &ServiceStatus) -> bool {
+    service.state == StateWord::Ready && !service.settled && service.deadline.is_some()
+}
+
 /// `failed: exited with 1`, or the state alone where there is no reason to tell.
 pub fn state(service: &ServiceStatus, look: &Look) -> String {
+    let word = look.paint(state_style(service.state), service.state.word());
+    match reason(service) {
+        Some(reason) => format!("{word}: {reason}"),
+        None => word,
+    }
+}
+
+/// The same with its whole reason, where nothing else tells of the service that it is blocked by.
+pub fn state_with_reason(service: &ServiceStatus, look: &Look) -> String {
     let word = look.paint(state_style(service.state), service.state.word());
     match &service.reason {
         Some(reason) => format!("{word}: {reason}"),
@@ -35,8 +49,22 @@ pub fn state(service: &ServiceStatus, look: &Look) -> String {
     }
 }
 
+/// Why it is in its state. What is wrong with another service is told there.
+fn reason(service: &ServiceStatus) -> Option<String> {
+    match &service.root_cause {
+        Some(root) => Some(format!("by `{root}`")),
+        None => service.reason.clone(),
+    }
+}
+
 /// The same, with what is waited for while it is starting or being stopped.
 pub fn state_on_its_way(service: &ServiceStatus, look: &Look) -> String {
+    if is_settling(service) {
+        return look.paint(BUSY, "started, settling");
+    }
+    if service.state == StateWord::Ready && !service.settled {
+        return format!("{}: what it follows is on its way", state(service, look));
+    }
     match &service.awaits {
         None => state(service, look),
         Some(awaited) if service.state == StateWord::Stopping => {
@@ -65,7 +93,7 @@ fn reason_in_one_line(service: &ServiceStatus) -> String {
     let awaited = service.awaits.as_ref();
     let awaited = awaited.filter(|_| service.state == StateWord::Stopping);
     let awaited = awaited.map(|awaited| format!("waits for {awaited}"));
-    let said = [service.reason.clone(), awaited].into_iter().flatten();
+    let said = [reason(service), awaited].into_iter().flatten();
     said.collect::<Vec<_>>().join("; ")
 }
 
@@ -76,6 +104,7 @@ pub fn coming(service: &ServiceStatus, now: Timestamp) -> Option<String> {
         StateWord::Backoff => "next start",
         StateWord::Starting => "gives up",
         StateWord::Stopping => "next step",
+        StateWord::Ready if !service.settled => "settles",
         _ => return None,
     };
     let left = Duration::try_from(left).unwrap_or_default();
@@ -180,9 +209,7 @@ impl Block {
         let coming = coming(service, screen.now);
         let awaited = service.awaits.as_ref();
         let awaited = awaited.map(|awaited| format!("waits for {awaited}"));
-        let said = [awaited, service.reason.clone(), coming]
-            .into_iter()
-            .flatten();
+        let said = [awaited, reason(service), coming].into_iter().flatten();
         let reason = said.collect::<Vec<_>>().join("; ");
         if !reason.is_empty() {
             let style = if is_as_wanted(service) {
@@ -408,7 +435,7 @@ fn or_dash(text: Option<String>) -> Cell {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::control::protocol::{SupervisorStatus, Usage, VERSION};
     use crate::id::ProjectName;
@@ -416,7 +443,12 @@ pub(super) mod tests {
     use crate::machine::Goal;
 
     pub(crate) fn service(goal: Goal, state: StateWord) -> ServiceStatus {
+        let is_on_its_way = matches!(
+            state,
+            StateWord::Waiting | StateWord::Starting | StateWord::Backoff | StateWord::Stopping
+        );
         serde_json::from_value(serde_json::json!({
+            "settled": !is_on_its_way,
             "type": "process", "goal": goal, "state": state, "restarts": 0,
             "groups": [], "ports": [], "survivors": [], "waits_for": [], "is_stuck": false,
         }))

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::failure::help;
-use super::status::{coming, state, state_style};
+use super::status::{coming, state_style, state_with_reason};
 use super::{BAD, FAINT, GOOD, Look, STRONG, human};
 use crate::control::protocol::{LastProbe, Question, ServiceStatus};
 use crate::event::{Asked, By};
@@ -80,7 +80,7 @@ fn headline(story: &Story, look: &Look) -> String {
                 StateWord::Backoff => "in ",
                 _ => "",
             };
-            format!("{name} is {word}{}\n", state(status, look))
+            format!("{name} is {word}{}\n", state_with_reason(status, look))
         }
         None => format!("{name} is {}\n", look.paint(BAD, "not declared any more")),
     }

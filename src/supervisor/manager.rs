@@ -167,8 +167,8 @@ fn progress(views: &[(ServiceName, View)]) -> Progress {
     Progress {
         is_settled: views
             .iter()
-            .all(|(name, view)| view.state.is_settled_up() || tried.contains(name)),
-        is_at_rest: views.iter().all(|(_, view)| view.state.is_settled_up()),
+            .all(|(name, view)| view.is_settled || tried.contains(name)),
+        is_at_rest: views.iter().all(|(_, view)| view.is_settled),
         is_well: views.iter().all(|(_, view)| view.state.is_well()),
     }
 }

@@ -143,6 +143,7 @@ impl Supervisor {
             .waves
             .iter()
             .flatten()
+            .chain(&plan.followers)
             .map(|s| s.service.clone())
             .collect();
         targets.sort();

@@ -93,6 +93,10 @@ impl Supervisor {
             waits_for: view.waits_for,
             lacks: view.lacks,
             is_stuck: view.is_stuck,
+            settled: view.is_settled,
+            failures: view.failures,
+            has_been_ready: view.has_been_ready,
+            root_cause: view.root_cause,
             restarts: view.restarts,
             run: view.run,
             instance: service.instance.clone().map(Box::new),
@@ -150,7 +154,7 @@ impl Supervisor {
             if view.goal == Goal::Down {
                 continue;
             }
-            if !view.state.is_settled_up() {
+            if !view.is_settled {
                 return None;
             }
             is_well &= view.state.is_well();

@@ -15,5 +15,6 @@ mod other_checkout;
 mod overtaken;
 mod patterns;
 mod service_manager;
+mod settling;
 mod survivors;
 mod unseen;

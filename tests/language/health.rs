@@ -153,7 +153,7 @@ services:
   waits: {{command: {STEADY}, depends_on: [bridge]}}
 "#
     ));
-    scene.run(["up", "bridge"]).success();
+    scene.run(["up", "--no-wait", "bridge"]).success();
     let pid = scene.pid("bridge");
     wait_until("it is unhealthy", || {
         scene.service("bridge")["state"] == "unhealthy"

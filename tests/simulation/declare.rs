@@ -38,6 +38,7 @@ pub(crate) fn process(text: &str) -> Service {
         when: When::default(),
         ports: Vec::new(),
         ready: None,
+        settle: Duration::ZERO,
         exports: IndexMap::new(),
         references: Vec::new(),
         health: None,

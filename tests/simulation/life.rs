@@ -40,6 +40,8 @@ pub(crate) struct Spec {
     pub(crate) is_task: bool,
     /// Readiness by a probe, with this timeout in milliseconds.
     pub(crate) probe: Option<Option<u64>>,
+    /// In milliseconds.
+    pub(crate) settle: u64,
     pub(crate) health: Option<(u32, HealthAction)>,
     pub(crate) restart: Restart,
     pub(crate) stop_timeout: u64,
@@ -84,6 +86,7 @@ pub(crate) enum Edit {
     /// Another terminal: no change.
     Base(usize),
     Delay(usize, u64),
+    Settle(usize, u64),
     StopTimeout(usize, u64),
     Probe(usize, Option<Option<u64>>),
     Health(usize, Option<(u32, HealthAction)>),
@@ -139,6 +142,9 @@ impl Draft {
             }
             Edit::Delay(i, delay) => {
                 self.services[at(*i)].restart.delay = Duration::from_millis(*delay);
+            }
+            Edit::Settle(i, settle) => {
+                self.services[at(*i)].settle = Duration::from_millis(*settle);
             }
             Edit::StopTimeout(i, timeout) => {
                 self.services[at(*i)].stop.timeout = Duration::from_millis(*timeout);
@@ -211,6 +217,7 @@ fn declared(index: usize, spec: &Spec) -> Service {
         service.kind = Kind::Task;
     }
     service.ready = ready(spec.probe);
+    service.settle = Duration::from_millis(spec.settle);
     service.health = health(spec.health.filter(|_| !spec.is_task));
     service.restart = spec.restart.clone();
     service.stop.timeout = Duration::from_millis(spec.stop_timeout);
@@ -326,6 +333,7 @@ fn spec() -> impl Strategy<Value = Spec> {
     (
         prop::bool::weighted(0.25),
         probe,
+        settle(),
         checks(),
         restart(),
         select(vec![0_u64, 100, 1_000, 10_000]),
@@ -333,9 +341,10 @@ fn spec() -> impl Strategy<Value = Spec> {
         prop::collection::vec(script(), 0..5),
     )
         .prop_map(
-            |(is_task, probe, health, restart, stop_timeout, success_exit, scripts)| Spec {
+            |(is_task, probe, settle, health, restart, stop_timeout, success_exit, scripts)| Spec {
                 is_task,
                 probe,
+                settle,
                 health,
                 restart,
                 stop_timeout,
@@ -352,6 +361,10 @@ fn checks() -> impl Strategy<Value = Option<(u32, HealthAction)>> {
 
 fn probe() -> impl Strategy<Value = Option<u64>> {
     select(vec![Some(500), Some(2_000), Some(40), None])
+}
+
+fn settle() -> impl Strategy<Value = u64> {
+    select(vec![0, 1, 150, 500, 5_000])
 }
 
 fn restart() -> impl Strategy<Value = Restart> {
@@ -503,6 +516,7 @@ pub(crate) fn edit() -> impl Strategy<Value = Edit> {
         1 => index().prop_map(Edit::Description),
         1 => index().prop_map(Edit::Base),
         1 => (index(), select(vec![0_u64, 20, 3_000])).prop_map(|(i, d)| Edit::Delay(i, d)),
+        1 => (index(), settle()).prop_map(|(i, s)| Edit::Settle(i, s)),
         1 => (index(), select(vec![0_u64, 30, 5_000])).prop_map(|(i, t)| Edit::StopTimeout(i, t)),
         1 => (index(), prop::option::of(probe())).prop_map(|(i, p)| Edit::Probe(i, p)),
         1 => (index(), checks()).prop_map(|(i, c)| Edit::Health(i, c)),

@@ -6,6 +6,7 @@
 //! its seed, shrunk, and with the trace of all that happened; `BAUDBOT_LIFE=SEED` lives that one
 //! life only. What was broken once stands in `named`.
 
+mod client;
 mod declare;
 mod fake;
 mod life;

@@ -618,3 +618,107 @@ fn a_condition_that_turns_false_stops_and_one_that_turns_true_starts() -> Verdic
     assert_eq!(world.spawned, [name("db")]);
     world.down()
 }
+
+fn settling(text: &str, settle: Duration) -> Service {
+    Service {
+        settle,
+        ..process(text)
+    }
+}
+
+#[test]
+fn who_has_no_probe_settles_after_its_time_and_holds_up_nobody() -> Verdict {
+    let shop = manifest([
+        settling("db", seconds(3)),
+        needs(settling("web", seconds(1)), "db", Condition::Ready),
+    ]);
+    let mut world = world(&shop, &[]);
+    up(&mut world, &shop)?;
+    world.pass(seconds(2))?;
+    let rest = |world: &World| ["db", "web"].map(|service| view(world, service).is_settled);
+    assert_eq!(state(&world, "web"), StateWord::Ready);
+    assert_eq!(rest(&world), [false, true]);
+    world.pass(seconds(2))?;
+    assert_eq!(rest(&world), [true, true]);
+    // A longer time does not unsettle what has settled; a run that settles takes it over.
+    let longer = manifest([settling("db", seconds(60)), settling("web", seconds(60))]);
+    up(&mut world, &longer)?;
+    assert_eq!(rest(&world), [true, true]);
+    world.order(Order::Restart, &only("web"), &longer)?;
+    world.pass(seconds(1))?;
+    assert_eq!(rest(&world), [true, false]);
+    up(&mut world, &shop)?;
+    world.pass(seconds(1))?;
+    assert_eq!(rest(&world), [true, true]);
+    world.down()
+}
+
+#[test]
+fn an_end_before_it_has_settled_is_a_failure_and_never_stable() -> Verdict {
+    let mut always = settling("always", seconds(5));
+    always.restart.policy = Policy::Always;
+    always.restart.max_failures = Some(3);
+    always.restart.stable_after = Duration::ZERO;
+    let mut once = settling("once", seconds(5));
+    once.restart.policy = Policy::OnFailure;
+    let shop = manifest([always, once]);
+    let ends = [Script::ends(0), Script::ends(0), Script::ends(0)];
+    let mut world = world(&shop, &[("always", &ends), ("once", &ends[..1])]);
+    up(&mut world, &shop)?;
+    world.rest()?;
+    assert_eq!(state(&world, "always"), StateWord::Failed);
+    assert_eq!(
+        reason(&world, "always"),
+        "exited with 0 before it was ready; gave up after 3 failures in a row"
+    );
+    assert!(!view(&world, "always").has_been_ready);
+    assert_eq!(state(&world, "once"), StateWord::Inactive);
+    assert_eq!(reason(&world, "once"), "exited with 0 before it was ready");
+    world.down()
+}
+
+#[test]
+fn an_end_before_it_was_ready_is_a_failure_by_a_probe_too() -> Verdict {
+    let mut db = probed("db");
+    db.restart.policy = Policy::Always;
+    db.restart.max_failures = Some(2);
+    let ends = Script {
+        ready_after: None,
+        ..Script::ends(0)
+    };
+    let shop = manifest([db, needs(process("web"), "db", Condition::Ready)]);
+    let mut world = world(&shop, &[("db", &[ends.clone(), ends])]);
+    up(&mut world, &shop)?;
+    world.rest()?;
+    assert_eq!(state(&world, "db"), StateWord::Failed);
+    assert_eq!(state(&world, "web"), StateWord::Blocked);
+    assert_eq!(view(&world, "web").root_cause, Some(name("db")));
+    world.down()
+}
+
+#[test]
+fn a_follower_does_not_rest_while_what_it_follows_is_on_its_way() -> Verdict {
+    let mut follower = needs(process("web"), "db", Condition::Ready);
+    follower.depends_on[&name("db")].restart = true;
+    let shop = manifest([process("db"), follower, process("lone")]);
+    let ends = Script {
+        ends_after: Some((5_000, baudbot::machine::Ended::Unknown)),
+        ..Script::well()
+    };
+    let mut world = world(&shop, &[("db", &[ends])]);
+    up(&mut world, &shop)?;
+    world.pass(seconds(4))?;
+    assert!(view(&world, "web").is_settled);
+    world.pass(Duration::from_millis(1_500))?;
+    assert_eq!(state(&world, "db"), StateWord::Backoff);
+    assert_eq!(state(&world, "web"), StateWord::Ready);
+    assert!(
+        !view(&world, "web").is_settled,
+        "it is about to be replaced"
+    );
+    assert!(view(&world, "lone").is_settled);
+    world.rest()?;
+    assert!(view(&world, "web").is_settled);
+    assert_eq!(view(&world, "web").restarts, 1);
+    world.down()
+}

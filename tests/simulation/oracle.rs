@@ -71,7 +71,11 @@ struct Run {
     /// Since when it has to become ready; `None`: not answered yet.
     starts: Option<Moment>,
     ready: Option<Moment>,
+    /// When it has lived long enough, once it is ready.
+    settles: Option<Moment>,
     ended: Option<Ended>,
+    /// Its end came before it was ready, or had lived long enough.
+    is_early: bool,
     first_signal: Option<Signalled>,
     killed: Option<Moment>,
     has_survived: bool,
@@ -119,6 +123,20 @@ impl Run {
         self.ready.is_some() && health.is_some_and(|health| self.failed_checks >= health.failures)
     }
 
+    fn becomes_ready(&mut self, now: Moment) {
+        if self.ready.is_none() {
+            self.ready = Some(now);
+            self.settles = Some(now + self.service.settling_time());
+        }
+    }
+
+    /// Notes an end by itself. Tells whether the run was stable.
+    fn ends(&mut self, ended: Ended, stable_after: Duration, now: Moment) -> bool {
+        self.ended = Some(ended);
+        self.is_early = self.settles.is_none_or(|at| now < at) && !self.service.is_task();
+        !self.is_early && self.ready.is_some_and(|at| now.since(at) >= stable_after)
+    }
+
     fn must_be_ready_by(&self) -> Option<Moment> {
         let timeout = self.service.ready.as_ref()?.timeout?;
         if self.service.is_task() || self.ready.is_some() {
@@ -142,7 +160,7 @@ impl Book {
         self.ends = 0;
     }
 
-    fn take_over(&mut self, new: &Service) {
+    fn take_over(&mut self, new: &Service, now: Moment) {
         let old = &self.declaration;
         let run = self.run.as_ref();
         let is_ready = run.is_some_and(|run| run.is_untouched() && run.ready.is_some());
@@ -166,6 +184,9 @@ impl Book {
                 run.failed_checks = 0;
             }
             run.service = self.declaration.clone();
+            if run.settles.is_some_and(|at| now < at) {
+                run.settles = run.ready.map(|at| at + run.service.settling_time());
+            }
         }
     }
 }
@@ -215,13 +236,13 @@ impl Oracle {
                 }
                 Action::Keep => {
                     if let Some(declared) = declared {
-                        book.take_over(declared);
+                        book.take_over(declared, now);
                     }
                 }
                 Action::Start if book.run.as_ref().is_some_and(Run::is_untouched) => {
                     let had_gone_down = book.goal == Goal::Down;
                     book.goal = Goal::Up;
-                    book.take_over(declared.expect("a start has a manifest"));
+                    book.take_over(declared.expect("a start has a manifest"), now);
                     let run = book.run.as_mut().filter(|_| had_gone_down);
                     if let Some(starts) = run.and_then(|run| run.starts.as_mut()) {
                         *starts = now;
@@ -266,7 +287,7 @@ impl Oracle {
             if run.starts.is_none() {
                 run.starts = Some(now);
                 if run.service.ready.is_none() && !run.service.is_task() {
-                    run.ready = Some(now);
+                    run.becomes_ready(now);
                 }
             } else if let Some(timeout) = run.service.ready.as_ref().and_then(|r| r.timeout) {
                 let at_least = now + LAST_CHANCE - timeout;
@@ -274,11 +295,10 @@ impl Oracle {
             }
             if let Found::Ended(ended) = found {
                 let stable_after = book.declaration.restart.stable_after;
-                if run.ready.is_some_and(|at| now.since(at) >= stable_after) {
+                if run.ends(*ended, stable_after, now) {
                     book.failures = 0;
                     book.ends = 0;
                 }
-                run.ended = Some(*ended);
             }
         }
     }
@@ -299,12 +319,12 @@ impl Oracle {
             RunEvent::Spawned => {
                 run.starts = Some(now);
                 if run.service.ready.is_none() && !run.service.is_task() && run.is_untouched() {
-                    run.ready = Some(now);
+                    run.becomes_ready(now);
                 }
             }
             RunEvent::Ready => {
                 if run.is_untouched() && !run.service.is_task() {
-                    run.ready.get_or_insert(now);
+                    run.becomes_ready(now);
                 }
             }
             RunEvent::NotReady(_) | RunEvent::Extended(_) | RunEvent::Exported(_) => {}
@@ -328,7 +348,7 @@ impl Oracle {
             RunEvent::Exited(ended) => {
                 if run.is_untouched() {
                     let stable_after = book.declaration.restart.stable_after;
-                    if run.ready.is_some_and(|at| now.since(at) >= stable_after) {
+                    if run.ends(*ended, stable_after, now) {
                         book.failures = 0;
                         book.ends = 0;
                     }
@@ -381,7 +401,14 @@ impl Oracle {
             self.failed(name, Some(exit), now);
             return;
         }
-        book.failures = 0;
+        let restart = &book.declaration.restart;
+        if run.is_early && restart.policy == Policy::Always {
+            self.failed(name, Some(exit), now);
+            return;
+        }
+        if !run.is_early {
+            book.failures = 0;
+        }
         let restart = &book.declaration.restart;
         let is_final = restart.policy != Policy::Always || restart.no_retry_exit.contains(&exit);
         if book.declaration.is_task() {

@@ -14,6 +14,7 @@ use baudbot::manifest::model::{Exit, Manifest};
 use baudbot::plan::{self, Action, Order, Plan, Selector};
 use baudbot::time::Moment;
 
+use crate::client::Client;
 use crate::fake::{Aftermath, Due, Fake, Script};
 use crate::oracle::{Oracle, Verdict, ensure, views};
 
@@ -58,6 +59,7 @@ pub(crate) struct World {
     fakes: BTreeMap<RunId, Fake>,
     scripts: BTreeMap<ServiceName, Vec<Script>>,
     oracle: Oracle,
+    client: Client,
     dice: Dice,
     latency: Duration,
     steps: usize,
@@ -84,6 +86,7 @@ impl World {
             fakes: BTreeMap::new(),
             scripts,
             oracle: Oracle::default(),
+            client: Client::default(),
             dice: Dice::new(seed),
             latency,
             steps: 0,
@@ -103,9 +106,12 @@ impl World {
         let declared = (order != Order::Down).then(|| self.manifest.clone());
         let plan = self.plan(order, selection)?;
         self.oracle.ordered(declared.as_ref(), &plan, self.now);
+        // Another order may undo what the last one did.
+        self.client = Client::default();
         self.call(&format!("{order:?} {selection:?}"), |project, now| {
             project.apply(declared.as_ref(), &plan, now)
         })?;
+        self.client = Client::of(&plan, &self.project);
         for step in plan.waves.iter().flatten() {
             let view = self.project.view(&step.service);
             let declared = declared
@@ -239,12 +245,16 @@ impl World {
         let manifest = self.manifest.clone();
         let seed = self.dice.roll(1 << 40);
         let next_run = RunId(self.fakes.keys().next_back().map_or(1, |run| run.0 + 1));
+        let mut client = std::mem::take(&mut self.client);
         self.call("a new supervisor", |project, now| {
             let (restored, effects) =
                 Project::restore(seed, next_run, Some(&manifest), saved, &found, true, now);
             *project = restored;
             effects
-        })
+        })?;
+        client.ask_again(&self.project);
+        self.client = client;
+        Ok(())
     }
 
     /// Lets `span` pass.
@@ -308,9 +318,7 @@ impl World {
             let waits_with_reason = |view: &baudbot::machine::View| {
                 view.waits_for.iter().any(|on| {
                     let on = self.project.view(on);
-                    on.is_some_and(|on| {
-                        !on.state.is_settled_up() || on.state == StateWord::Unhealthy
-                    })
+                    on.is_some_and(|on| !on.is_settled || on.state == StateWord::Unhealthy)
                 })
             };
             let may_rest = match view.state {
@@ -457,6 +465,7 @@ impl World {
         }
         self.oracle.saw(&effects, &self.project, self.now)?;
         self.oracle.judge(&self.project, self.now)?;
+        self.client.hear(&effects, &self.project)?;
 
         let after = views(&self.project);
         for name in before.keys().chain(after.keys()) {

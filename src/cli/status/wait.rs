@@ -88,9 +88,7 @@ async fn decide(
 fn is_decided(status: &Status, what: WaitFor, is_whole_project: bool) -> bool {
     let mut services = status.services.values();
     match what {
-        WaitFor::Ready => {
-            services.all(|one| one.goal == Goal::Down || one.state.is_settled_up() || one.is_stuck)
-        }
+        WaitFor::Ready => services.all(|one| one.goal == Goal::Down || one.settled || one.is_stuck),
         // The whole project is stopped when its supervisor has left.
         WaitFor::Stopped => {
             let has_stuck = status.services.values().any(|one| one.is_stuck);

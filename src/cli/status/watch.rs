@@ -154,7 +154,7 @@ impl<'a> Shown<'a> {
         let is_first = self.last.is_none();
         for (name, service) in &status.services {
             // How long the first one took, nobody has seen.
-            let is_resting = !is_first && service.state.is_settled_up();
+            let is_resting = !is_first && service.settled;
             self.lines.update(name, service, is_resting);
         }
         self.last = Some(status.clone());

@@ -15,7 +15,7 @@ use crate::manifest::diagnostic::{Diagnostic, Severity};
 use crate::manifest::field::{Field, Spanned};
 use crate::manifest::model::{
     Cleanup, Command, Dependency, Exit, Hooks, Kind, Log, OnSupervisorLoss, Policy, Restart,
-    Service, Signal, Stop,
+    Service, Signal, Stop, default_settle,
 };
 use crate::manifest::raw;
 use crate::manifest::scalars::{self, Unfit};
@@ -125,6 +125,7 @@ fn resolved(
             .ready
             .written()
             .and_then(|ready| super::ready::resolve(ready, &texts, &mut values)),
+        settle: settle(raw, &defaults, &mut values),
         exports: exports::resolve(raw, &texts, &mut values),
         references: Vec::new(),
         health: raw
@@ -366,6 +367,12 @@ fn on_supervisor_loss(raw: &raw::Service, defaults: &[&raw::Defaults]) -> OnSupe
         None | Some(raw::OnSupervisorLoss::Adopt) => OnSupervisorLoss::Adopt,
         Some(raw::OnSupervisorLoss::Stop) => OnSupervisorLoss::Stop,
     }
+}
+
+fn settle(raw: &raw::Service, defaults: &[&raw::Defaults], values: &mut Values<'_>) -> Duration {
+    layered(defaults, |one| &one.settle, &raw.settle)
+        .and_then(|settle| values.fit(settle, "settle", scalars::Duration::meaning))
+        .unwrap_or_else(default_settle)
 }
 
 fn success_exit(

@@ -136,7 +136,9 @@ impl Oracle {
             is_old: false,
             starts: None,
             ready: None,
+            settles: None,
             ended: None,
+            is_early: false,
             first_signal: None,
             killed: None,
             has_survived: false,
@@ -210,6 +212,7 @@ impl Oracle {
         for (name, view) in self.views.clone() {
             self.judge_run(&name, &view, project, now)?;
             self.judge_word(&name, &view, now)?;
+            self.judge_rest(&name, &view, now)?;
         }
         let held: BTreeSet<ServiceName> = self.views.keys().cloned().collect();
         for (name, book) in &self.books {
@@ -308,6 +311,19 @@ impl Oracle {
                 );
             }
         }
+        Ok(())
+    }
+
+    /// What is told to rest rests, and what rests is told to.
+    fn judge_rest(&self, name: &ServiceName, view: &View, now: Moment) -> Verdict {
+        ensure!(
+            !view.is_settled || self.rests(name, now, true),
+            "`{name}` counts as settled, and is on its way"
+        );
+        ensure!(
+            view.is_settled || !self.rests(name, now, false),
+            "`{name}` rests, and does not count as settled"
+        );
         Ok(())
     }
 

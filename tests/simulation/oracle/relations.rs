@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use baudbot::id::{RunId, ServiceName};
 use baudbot::machine::{Goal, Project, StateWord};
 use baudbot::manifest::model::{Condition, Dependency, Service};
+use baudbot::time::Moment;
 
 use super::{Oracle, Outcome, SPAWNS_AT_A_TIME};
 
@@ -74,6 +75,29 @@ impl Oracle {
                 run.is_old = true;
             }
         }
+    }
+
+    /// Whether nothing will become of it without an order: it has lived long enough, and nothing that
+    /// it follows is on its way. `is_due`: what is due in this very moment has happened.
+    pub(super) fn rests(&self, name: &ServiceName, now: Moment, is_due: bool) -> bool {
+        let Some(book) = self.books.get(name) else {
+            return true;
+        };
+        let Some(run) = &book.run else {
+            let view = self.views.get(name);
+            return view.is_none_or(|view| view.state.is_down());
+        };
+        if !run.is_untouched() {
+            return self.is_stuck(name);
+        }
+        let has_lived_long_enough = |at| if is_due { at <= now } else { at < now };
+        if book.is_going() || !run.settles.is_some_and(has_lived_long_enough) {
+            return false;
+        }
+        let mut followed = book.declaration.depends_on.iter();
+        let followed_rest =
+            followed.all(|(followed, edge)| !edge.restart || self.rests(followed, now, is_due));
+        !book.is_declared || followed_rest
     }
 
     /// What has to go before `name` may: what needs it, has to go as well, and lives.
