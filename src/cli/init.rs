@@ -63,9 +63,12 @@ pub(super) fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failur
 }
 
 fn template(project: &ProjectName) -> String {
+    // A directory may be called `no` or `2026-01-01`.
+    let name = manifest::to_yaml(&project.as_str().into());
+    let name = name.unwrap_or_else(|_| project.to_string());
     TEMPLATE
         .replace("@SCHEMA@", SCHEMA)
-        .replace("@PROJECT@", project.as_str())
+        .replace("@PROJECT@", name.trim_end())
 }
 
 /// A name made of the directory's: what a name cannot hold becomes a dash.

@@ -12,6 +12,7 @@
 
 mod build;
 mod places;
+mod quote;
 #[cfg(test)]
 mod tests;
 mod value;

@@ -2,7 +2,7 @@
 
 use serde_yaml::Value;
 
-use super::Meaning;
+use super::{Meaning, quote};
 
 /// The longest text that can stand for anything but itself: no number that a program can hold needs
 /// more digits. What is longer is not worth the asking.
@@ -37,12 +37,18 @@ fn is_whole(text: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// A value as YAML text.
+/// A value as YAML text, which readers of YAML 1.1 understand in the same way.
 ///
 /// # Errors
 /// What the writer says. A JSON value has nothing that it could refuse.
 pub fn print(value: &serde_json::Value) -> Result<String, PrintError> {
-    serde_yaml::to_string(value).map_err(PrintError)
+    match quote::marked(value) {
+        None => serde_yaml::to_string(value).map_err(PrintError),
+        Some((marked, mark)) => {
+            let text = serde_yaml::to_string(&marked).map_err(PrintError)?;
+            Ok(quote::unmarked(&text, mark))
+        }
+    }
 }
 
 /// Why a value cannot be written as YAML.
