@@ -48,7 +48,7 @@ pub(super) struct Stopping {
     #[arg(long)]
     now: bool,
     /// Wait no longer than this, as in 90s or 5m; the work goes on
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = crate::manifest::parse_duration)]
     timeout: Option<Duration>,
 }
 

@@ -3,6 +3,8 @@
 use jiff::civil::{DateTime, Time};
 use jiff::{SignedDuration, Timestamp, ZonedDateTime};
 
+use crate::manifest::parse_duration;
+
 /// A moment: a duration before now, a time of today, a date with or without a time, RFC 3339. What
 /// names no time zone is meant as the clock on the wall shows it.
 pub(super) fn parse(text: &str) -> Result<Timestamp, String> {
@@ -25,7 +27,8 @@ fn before(text: &str, now: &ZonedDateTime) -> Result<Timestamp, String> {
         return Ok(zoned.timestamp());
     }
     let ago = text.strip_suffix(" ago").unwrap_or(text);
-    if let Ok(duration) = humantime::parse_duration(ago) {
+    let has_unit = ago.ends_with(|last: char| last.is_ascii_alphabetic());
+    if has_unit && let Ok(duration) = parse_duration(ago) {
         let duration = SignedDuration::try_from(duration).map_err(told)?;
         return now.timestamp().checked_sub(duration).map_err(told);
     }
@@ -65,7 +68,14 @@ mod tests {
 
     #[test]
     fn what_is_no_moment_says_what_one_looks_like() {
-        for text in ["", "soon", "25:00", "2026-02-30", "99999999999999999999d"] {
+        for text in [
+            "",
+            "soon",
+            "25:00",
+            "2026-02-30",
+            "5M",
+            "99999999999999999999d",
+        ] {
             assert!(parsed(text).unwrap_err().contains("08:15"), "{text}");
         }
     }

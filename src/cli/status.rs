@@ -42,7 +42,7 @@ pub(super) struct Arguments {
     #[arg(long, value_enum, value_name = "FOR", num_args = 0..=1, require_equals = true, default_missing_value = "ready")]
     wait: Option<WaitFor>,
     /// Wait no longer than this, as in 90s or 5m
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, requires = "wait")]
+    #[arg(long, value_name = "DURATION", value_parser = crate::manifest::parse_duration, requires = "wait")]
     timeout: Option<Duration>,
 }
 

@@ -37,6 +37,7 @@ use model::Manifest;
 use source::Sources;
 
 pub use load::{FindError, find, former_project_name, is_gone, is_same_file, load, project_name};
+pub use scalars::parse_duration;
 pub use schema::schema;
 pub use yaml::{PrintError, print as to_yaml};
 

@@ -918,7 +918,7 @@ pub(crate) struct Log {
     #[schemars(extend("default" = "10MiB", "examples" = ["1MiB", "500kB", 65536]))]
     pub(crate) max_size: Field<Size>,
     /// How many files there are at most, the one being written included.
-    #[schemars(range(min = 1), extend("default" = 5, "examples" = [3]))]
+    #[schemars(range(min = 1, max = 1000), extend("default" = 5, "examples" = [3]))]
     pub(crate) keep: Field<u32>,
 }
 

@@ -40,6 +40,9 @@ const PORT: &str = concat!(
 /// The longest duration: a hundred years would not fit the clocks below us.
 const LONGEST: time::Duration = time::Duration::from_secs(365 * 24 * 3600);
 
+/// The largest size: what lies beyond is a slip of the pen.
+const LARGEST: u64 = 1 << 50;
+
 /// The highest signal number (SIGRTMAX).
 const HIGHEST_SIGNAL: i32 = 64;
 
@@ -226,30 +229,50 @@ impl Timeout {
 }
 
 fn duration(scalar: &Scalar) -> Result<time::Duration, Unfit> {
+    duration_of(&scalar.text, scalar.is_text)
+}
+
+/// A duration as it is typed on the command line, in the form that the manifest takes.
+///
+/// # Errors
+/// What is wrong with it, and what one looks like.
+pub fn parse_duration(text: &str) -> Result<time::Duration, String> {
+    let is_number = text.parse::<f64>().is_ok();
+    duration_of(text, !is_number)
+        .map_err(|unfit| format!("it is not {}: {}", unfit.what, unfit.help))
+}
+
+fn duration_of(text: &str, has_unit: bool) -> Result<time::Duration, Unfit> {
     static PATTERN: LazyLock<Regex> = LazyLock::new(|| compiled(DURATION));
-    let text = scalar.text.as_str();
     let bad = || {
         unfit(
             "bad_duration",
             "a duration",
-            "a duration is a number with a unit (`ms`, `s`, `m`, `h`, `d`), as in `500ms`, `10s` or `1m 30s`",
+            "a duration is a number of seconds, or one with a unit (`ms`, `s`, `m`, `h`, `d`), as in `500ms`, `10s` or `1m 30s`",
         )
     };
-    let duration = if scalar.is_text {
+    let too_long = || {
+        unfit(
+            "bad_duration",
+            "a duration that can be waited for",
+            "the longest duration is `365d`",
+        )
+    };
+    let duration = if has_unit {
         if !PATTERN.is_match(text) {
             return Err(bad());
         }
-        humantime::parse_duration(text).map_err(|_| bad())?
+        // What has the form can only be too large.
+        humantime::parse_duration(text).map_err(|_| too_long())?
     } else {
         let seconds: f64 = text.parse().map_err(|_| bad())?;
-        time::Duration::try_from_secs_f64(seconds).map_err(|_| bad())?
+        if !seconds.is_finite() || seconds < 0.0 {
+            return Err(bad());
+        }
+        time::Duration::try_from_secs_f64(seconds).map_err(|_| too_long())?
     };
     if duration > LONGEST {
-        return Err(unfit(
-            "bad_duration",
-            "a duration of this world",
-            "the longest duration is `365d`",
-        ));
+        return Err(too_long());
     }
     Ok(duration)
 }
@@ -275,10 +298,16 @@ impl Size {
             return Err(bad());
         }
         let bytes: bytesize::ByteSize = text.parse().map_err(|_| bad())?;
-        if bytes.as_u64() == 0 {
-            return Err(bad());
+        // What a number of bytes cannot hold is taken for the largest that can.
+        match bytes.as_u64() {
+            0 => Err(bad()),
+            bytes if bytes > LARGEST => Err(unfit(
+                "bad_size",
+                "a size that a file can have",
+                "the largest size is `1024TiB`",
+            )),
+            bytes => Ok(bytes),
         }
-        Ok(bytes.as_u64())
     }
 }
 

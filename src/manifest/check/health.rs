@@ -9,7 +9,6 @@ use crate::manifest::diagnostic::Diagnostic;
 use crate::manifest::field::Spanned;
 use crate::manifest::model::{Health, HealthAction};
 use crate::manifest::raw;
-use crate::manifest::scalars;
 
 /// Resolves `health`. `None` when something is wrong with the probe, which has been reported.
 pub(super) fn resolve(
@@ -20,18 +19,11 @@ pub(super) fn resolve(
     let raw = &written.value;
     let interval = probe::interval(&raw.interval, "health.interval", values);
     let timeout = raw.timeout.written().and_then(|written| {
-        let timeout = values.fit(written, "health.timeout", scalars::Duration::meaning)?;
-        if timeout.is_zero() {
-            values.diagnostics.push(
-                Diagnostic::error(
-                    "bad_duration",
-                    format!("{} is 0", values.what("health.timeout")),
-                )
-                .label(written.span, "no time to answer")
-                .help("give a check some time, as in `1s`"),
-            );
-        }
-        Some(timeout)
+        values.some_time(
+            written,
+            "health.timeout",
+            "give a check some time, as in `1s`",
+        )
     });
     if let Some(failures) = raw.failures.written()
         && failures.value == 0

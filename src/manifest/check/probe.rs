@@ -371,7 +371,8 @@ fn file_probe(
             }
             let max_age = settings.max_age.written().and_then(|written| {
                 let name = format!("{field}.max_age");
-                values.fit(written, &name, scalars::Duration::meaning)
+                let help = "no file is younger than that: give it some time, as in `2m`";
+                values.some_time(written, &name, help)
             });
             let written = settings.path.written()?;
             let name = format!("{field}.path");

@@ -18,9 +18,14 @@ pub(super) fn resolve(
 ) -> Option<Ready> {
     let raw = &written.value;
     let timeout = match raw.timeout.written() {
-        Some(timeout) => values
-            .fit(timeout, "ready.timeout", scalars::Timeout::meaning)
-            .flatten(),
+        Some(written) => {
+            let timeout = values.fit(written, "ready.timeout", scalars::Timeout::meaning);
+            if timeout == Some(Some(Duration::ZERO)) {
+                let help = "give the service some time, as in `60s`; `never` waits for ever";
+                values.no_time(written.span, "ready.timeout", help);
+            }
+            timeout.flatten()
+        }
         None => Some(Duration::from_secs(60)),
     };
     let interval = probe::interval(&raw.interval, "ready.interval", values);

@@ -19,6 +19,10 @@ use crate::manifest::model::{
 };
 use crate::manifest::raw;
 use crate::manifest::scalars::{self, Unfit};
+use crate::manifest::unexpanded;
+
+/// The most files of a log. Each rotation renames all of them.
+const MOST_FILES: u32 = 1000;
 
 /// SIGTERM.
 const TERM: Signal = Signal(15);
@@ -418,7 +422,13 @@ fn hooks(
         after_ready: command(|one| &one.after_ready, "hooks.after_ready"),
         after_stop: command(|one| &one.after_stop, "hooks.after_stop"),
         timeout: pick(&layers, |one| &one.timeout)
-            .and_then(|timeout| values.fit(timeout, "hooks.timeout", scalars::Duration::meaning))
+            .and_then(|timeout| {
+                values.some_time(
+                    timeout,
+                    "hooks.timeout",
+                    "give a hook some time, as in `30s`",
+                )
+            })
             .unwrap_or(Hooks::default().timeout),
     }
 }
@@ -434,15 +444,24 @@ fn stop(
         .filter_map(|layer| layer.stop.value())
         .chain(raw.stop.value())
         .collect();
+    let command = pick(&layers, |one| &one.command);
+    let mut timeout = |timeout| {
+        match command {
+        None => values.fit(timeout, "stop.timeout", scalars::Duration::meaning),
+        Some(_) => values.some_time(
+            timeout,
+            "stop.timeout",
+            "give the command some time, as in `10s`; without `stop.command`, 0 kills the service at once",
+        ),
+    }
+    };
+    let timeout = pick(&layers, |one| &one.timeout).and_then(&mut timeout);
     Stop {
-        command: pick(&layers, |one| &one.command)
-            .and_then(|command| values.command(command, "stop.command", texts)),
+        command: command.and_then(|command| values.command(command, "stop.command", texts)),
         signal: pick(&layers, |one| &one.signal)
             .and_then(|signal| values.fit(signal, "stop.signal", scalars::Signal::meaning))
             .unwrap_or(TERM),
-        timeout: pick(&layers, |one| &one.timeout)
-            .and_then(|timeout| values.fit(timeout, "stop.timeout", scalars::Duration::meaning))
-            .unwrap_or(Duration::from_secs(10)),
+        timeout: timeout.unwrap_or(Duration::from_secs(10)),
     }
 }
 
@@ -454,12 +473,15 @@ fn log(raw: &raw::Service, defaults: &[&raw::Defaults], values: &mut Values<'_>)
         .collect();
     let keep = pick(&layers, |one| &one.keep);
     if let Some(keep) = keep
-        && keep.value == 0
+        && !(1..=MOST_FILES).contains(&keep.value)
     {
+        let what = values.what("log.keep");
         values.diagnostics.push(
-            Diagnostic::error("bad_number", format!("{} is 0", values.what("log.keep")))
-                .label(keep.span, "there is one file at least")
-                .help("the number of files counts the one that is being written: 1 or more"),
+            Diagnostic::error("bad_number", format!("{what} is {}", keep.value))
+                .label(keep.span, "out of range")
+                .help(format!(
+                    "the number of files counts the one that is being written: 1 to {MOST_FILES}"
+                )),
         );
     }
     Log {
@@ -499,6 +521,30 @@ impl Values<'_> {
                 None
             }
         }
+    }
+
+    /// A duration that must not be 0, with what to write instead.
+    pub(super) fn some_time(
+        &mut self,
+        written: &Spanned<scalars::Duration>,
+        field: &str,
+        help: &str,
+    ) -> Option<Duration> {
+        let duration = self.fit(written, field, scalars::Duration::meaning)?;
+        if duration.is_zero() {
+            self.no_time(written.span, field, help);
+        }
+        Some(duration)
+    }
+
+    /// The diagnostic for a duration of 0 that leaves no time.
+    pub(super) fn no_time(&mut self, span: crate::manifest::source::Span, field: &str, help: &str) {
+        let what = self.what(field);
+        self.diagnostics.push(
+            Diagnostic::error("bad_duration", format!("{what} is 0"))
+                .label(span, "no time at all")
+                .help(help),
+        );
     }
 
     /// The diagnostic for an unfit scalar.
