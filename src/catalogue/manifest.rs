@@ -324,6 +324,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Name a file.",
     ),
     entry(
+        "manifest::not_expanded",
+        "A text that no shell reads holds `$NAME`, `$(command)` or a `~/`, which stays as it is.",
+        "Write `${NAME}`, or `${HOME}/…` for `~/…`; `$$NAME` keeps the text. A command written as a text, not as a list, is read by a shell.",
+    ),
+    entry(
         "manifest::not_found",
         "There is no manifest at this place.",
         "Write one with `baudbot init`, or name another with `--file`.",

@@ -25,6 +25,7 @@ pub mod schema;
 mod similar;
 pub mod source;
 mod syntax;
+pub mod unexpanded;
 pub mod written;
 mod yaml;
 

@@ -208,7 +208,9 @@ pub(crate) struct Service {
     #[schemars(extend("examples" = ["serves the shop on port 8080"]))]
     pub(crate) description: Field<String>,
     /// What sort of thing it is. `process`: runs until it is stopped. `tmux`: the same, in a tmux
-    /// session that people can attach to. `task`: runs to its end once.
+    /// session that people can attach to. `task`: runs to its end once. The standard input of a process
+    /// and of a task is /dev/null; a program that needs a terminal, or ends when its input ends, runs
+    /// as `tmux`.
     #[serde(rename = "type")]
     #[schemars(extend("default" = "process", "examples" = ["task"]))]
     pub(crate) kind: Field<Type>,

@@ -13,6 +13,7 @@ use super::starting::limits;
 use crate::machine::StartFailure;
 use crate::manifest::load;
 use crate::manifest::model::{Command, Kind, Probe, Service, Source};
+use crate::manifest::unexpanded;
 use crate::sys::account::Account;
 use crate::sys::limits::Limit;
 use crate::sys::process::resolve_executable;
@@ -181,9 +182,10 @@ fn look_into(directory: &Path) -> Result<(), String> {
             })
         }
         Ok(_) => Err(format!("the working directory {shown} is not a directory")),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(format!("the working directory {shown} does not exist"))
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(format!(
+            "the working directory {shown} does not exist{}",
+            unexpanded::remark(&directory.to_string_lossy())
+        )),
         Err(error) => Err(format!(
             "the working directory {shown} cannot be looked at: {}",
             words(&error)
@@ -217,7 +219,7 @@ fn programs(
     for command in commands.into_iter().flatten().chain(asked) {
         let argv = command.argv();
         if let Err(error) = resolve_executable(&argv[0], path, &service.working_dir) {
-            let reason = program(&error);
+            let reason = program(&error, path);
             if !missing.contains(&reason) {
                 missing.push(reason);
             }
@@ -247,12 +249,19 @@ fn probe_commands(service: &Service) -> impl Iterator<Item = &Command> {
     }))
 }
 
-fn program(error: &StartError) -> String {
+fn program(error: &StartError, path: Option<&str>) -> String {
     match &error.stage {
         Stage::FindExecutable(word) if word.contains('/') => {
-            format!("the executable `{word}`: {}", error.message())
+            let remark = unexpanded::remark(word);
+            format!("the executable `{word}`: {}{remark}", error.message())
         }
-        Stage::FindExecutable(word) => format!("the executable `{word}` is {}", error.message()),
+        Stage::FindExecutable(word) => {
+            let remark = match unexpanded::remark(word) {
+                remark if remark.is_empty() => unexpanded::remark(path.unwrap_or_default()),
+                remark => remark,
+            };
+            format!("the executable `{word}` is {}{remark}", error.message())
+        }
         _ => error.to_string(),
     }
 }

@@ -6,7 +6,9 @@ mod scene;
 
 mod advice;
 mod by_name;
+mod durations;
 mod ends;
+mod expansion;
 mod following;
 mod foreign;
 mod kept;
@@ -18,3 +20,4 @@ mod service_manager;
 mod settling;
 mod survivors;
 mod unseen;
+mod yaml;

@@ -387,7 +387,8 @@ fn set(
             continue;
         };
         let what = layer.what(&format!("env.{}", key.value));
-        if let Some(value) = texts.expand(&written.value.0.text, written.span, &what, diagnostics) {
+        let text = &written.value.0.text;
+        if let Some(value) = texts.expand_word(text, written.span, &what, diagnostics) {
             set.insert(key.value.clone(), value);
         }
     }

@@ -89,7 +89,7 @@ fn expanded<T>(
     read: impl Fn(&str) -> Result<T, Unfit>,
 ) -> Option<T> {
     let what = values.what(field);
-    let text = texts.expand(text, span, &what, values.diagnostics)?;
+    let text = texts.expand_word(text, span, &what, values.diagnostics)?;
     match read(&text) {
         Ok(meaning) => Some(meaning),
         Err(unfit) => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::service::Values;
 use super::text::Texts;
-use crate::manifest::diagnostic::Diagnostic;
+use crate::manifest::diagnostic::{Diagnostic, Severity};
 use crate::manifest::field::{Field, Spanned};
 use crate::manifest::model::{HttpProbe, Probe, Statuses};
 use crate::manifest::raw;
@@ -173,7 +173,7 @@ fn tcp_probe(
     let what = values.what(field);
     let text = &tcp.value.0.text;
     let texts = texts.without_references();
-    let text = texts.expand(text, tcp.span, &what, values.diagnostics)?;
+    let text = texts.expand_word(text, tcp.span, &what, values.diagnostics)?;
     match scalars::address(&text) {
         Ok((host, port)) => Some(Probe::Tcp { host, port }),
         Err(unfit) => {
@@ -182,6 +182,12 @@ fn tcp_probe(
             None
         }
     }
+}
+
+/// How many errors have been reported.
+fn errors(values: &Values<'_>) -> usize {
+    let is_error = |one: &&Diagnostic| one.severity == Severity::Error;
+    values.diagnostics.iter().filter(is_error).count()
 }
 
 fn http_probe(
@@ -203,7 +209,7 @@ fn http_probe(
         raw::Http::Settings(settings) => settings,
     };
     let what = |name: &str, values: &Values<'_>| values.what(&format!("{field}.{name}"));
-    let before = values.diagnostics.len();
+    let before = errors(values);
     if raw.url.is_absent() {
         values.diagnostics.push(
             Diagnostic::error(
@@ -248,7 +254,7 @@ fn http_probe(
                 .collect()
         }
     };
-    (values.diagnostics.len() == before).then_some(())?;
+    (errors(values) == before).then_some(())?;
     Some(HttpProbe {
         url: url?,
         method,
@@ -300,7 +306,7 @@ fn headers_of(
             continue;
         };
         let text = &value.value.0.text;
-        let Some(text) = texts.expand(text, value.span, what, values.diagnostics) else {
+        let Some(text) = texts.expand_word(text, value.span, what, values.diagnostics) else {
             continue;
         };
         if text.chars().any(char::is_control) {
@@ -329,7 +335,7 @@ fn url_of(
     texts: &Texts<'_>,
     values: &mut Values<'_>,
 ) -> Option<String> {
-    let url = texts.expand(text, span, what, values.diagnostics)?;
+    let url = texts.expand_word(text, span, what, values.diagnostics)?;
     // Whatever a service exports, it is taken to fit.
     let example = reference::replaced(&url, |_| "1".into());
     if let Err((label, help)) = check_url(&example) {

@@ -620,12 +620,16 @@ impl Values<'_> {
                 Some(Command::Shell(text))
             }
             raw::Command::Exec(items) => {
+                let words: Vec<&str> = items
+                    .iter()
+                    .map(|item| item.value().map_or("", |argument| &*argument.0.text))
+                    .collect();
                 let arguments: Vec<Option<(String, _)>> = items
                     .iter()
-                    .map(|item| {
+                    .enumerate()
+                    .map(|(at, item)| {
                         let item = item.written()?;
-                        let text = &item.value.0.text;
-                        let argument = texts.expand(text, item.span, &what, self.diagnostics)?;
+                        let argument = self.word(&words, at, item.span, &what, texts)?;
                         Some((argument, item.span))
                     })
                     .collect();
@@ -645,6 +649,26 @@ impl Values<'_> {
                 Some(Command::Exec(arguments))
             }
         }
+    }
+
+    /// One word of a list, expanded. The program may be a path in the home.
+    fn word(
+        &mut self,
+        words: &[&str],
+        at: usize,
+        span: crate::manifest::source::Span,
+        what: &str,
+        texts: &Texts<'_>,
+    ) -> Option<String> {
+        let text = words[at];
+        if at == 0 && text.starts_with("~/") {
+            let path = texts.path(text, span, what, self.diagnostics)?;
+            return Some(path.to_string_lossy().into_owned());
+        }
+        if unexpanded::is_script(words, at) {
+            return texts.expand(text, span, what, self.diagnostics);
+        }
+        texts.expand_word(text, span, what, self.diagnostics)
     }
 
     fn empty_command(&mut self, what: &str, span: crate::manifest::source::Span, label: &str) {

@@ -9,6 +9,7 @@ use crate::manifest::expand::{self, Kind, Mistake, PARAM, Scope};
 use crate::manifest::reference;
 use crate::manifest::similar::list;
 use crate::manifest::source::{Sources, Span};
+use crate::manifest::unexpanded::{self, Unexpanded};
 
 /// What the texts of one place see.
 pub(crate) struct Texts<'a> {
@@ -97,6 +98,58 @@ impl Texts<'_> {
         Some(expanded)
     }
 
+    /// As [`expand`](Self::expand), for a text that no shell reads: what only a shell expands is warned
+    /// of.
+    pub(crate) fn expand_word(
+        &self,
+        text: &str,
+        span: Span,
+        what: &str,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<String> {
+        if let Some(found) = unexpanded::tilde(text) {
+            self.warn(&found, text, span, what, diagnostics);
+        }
+        self.expand_value(text, span, what, diagnostics)
+    }
+
+    /// As [`expand_word`](Self::expand_word), for a text that may well begin with a `~`.
+    fn expand_value(
+        &self,
+        text: &str,
+        span: Span,
+        what: &str,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<String> {
+        if let Some(found) = unexpanded::dollar(text) {
+            self.warn(&found, text, span, what, diagnostics);
+        }
+        self.expand(text, span, what, diagnostics)
+    }
+
+    fn warn(
+        &self,
+        found: &Unexpanded,
+        text: &str,
+        span: Span,
+        what: &str,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        let literal = &text[found.range.clone()];
+        let help = match &found.kept {
+            Some(kept) => format!("write {}; {kept} keeps it as it is", found.instead),
+            None => format!("write {}", found.instead),
+        };
+        diagnostics.push(
+            Diagnostic::warning(
+                "not_expanded",
+                format!("{what} holds `{literal}`, which is not expanded: no shell reads it"),
+            )
+            .label(self.span_of(&found.range, text, span), "stays as it is")
+            .help(help),
+        );
+    }
+
     /// A path: `~` is the home of the user that is meant, and what is relative starts from the directory.
     pub(crate) fn path(
         &self,
@@ -137,7 +190,7 @@ impl Texts<'_> {
                 return None;
             }
         };
-        let rest = self.expand(rest, span, what, diagnostics)?;
+        let rest = self.expand_value(rest, span, what, diagnostics)?;
         if rest.is_empty() && home.is_none() {
             diagnostics.push(
                 Diagnostic::error("bad_path", format!("{what} is an empty path"))

@@ -17,7 +17,7 @@ pub(super) fn resolve(
     values: &mut Values<'_>,
 ) -> Option<User> {
     let what = values.what("user");
-    let name = texts.expand(&written.value, written.span, &what, values.diagnostics)?;
+    let name = texts.expand_word(&written.value, written.span, &what, values.diagnostics)?;
     let found = find(&name);
     match &found {
         None => values.diagnostics.push(

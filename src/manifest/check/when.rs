@@ -87,7 +87,7 @@ fn executable(
         let path = texts.path(text, program.span, &what, values.diagnostics)?;
         return Some(path.to_string_lossy().into_owned());
     }
-    let name = texts.expand(text, program.span, &what, values.diagnostics)?;
+    let name = texts.expand_word(text, program.span, &what, values.diagnostics)?;
     if name.is_empty() {
         values.diagnostics.push(
             Diagnostic::error("empty_command", format!("{what} is empty"))
