@@ -10,7 +10,8 @@ use super::status::{coming, state_style, state_with_reason};
 use super::{BAD, FAINT, GOOD, Look, STRONG, human};
 use crate::control::protocol::{LastProbe, Question, ServiceStatus};
 use crate::event::{Asked, By};
-use crate::machine::{Goal, StateWord};
+use crate::machine::{Ended, Goal, StateWord};
+use crate::manifest::model::Exit;
 use crate::plan::Order;
 use crate::story::{self, End, Need, Story, Written};
 
@@ -50,6 +51,7 @@ pub fn why(story: &Story, screen: &Screen<'_>) -> String {
         tell("since", since(status, story, screen));
         tell("coming", coming(status, screen.now).into_iter().collect());
         tell("process", process(status));
+        tell("input", input(status, story).into_iter().collect());
         tell("probe", probe(status.last_probe.as_ref(), screen));
     }
     let decided = story.decided_by.iter();
@@ -179,6 +181,17 @@ fn process(status: &ServiceStatus) -> Vec<String> {
         [] => Vec::new(),
         parts => vec![parts.join(", ")],
     }
+}
+
+/// A program that ends well by itself may have read the end of its standard input.
+fn input(status: &ServiceStatus, story: &Story) -> Option<String> {
+    let last = story.ends.first()?;
+    let ended_well = last.exit == Some(Ended::Exit(Exit::Code(0))) && last.ended_by_us.is_none();
+    let is_over = status.state.is_down() || status.state == StateWord::Backoff;
+    (status.kind == "process" && is_over && ended_well).then(|| {
+        "/dev/null; a program that ends when its input ends (`--watch`, a prompt) runs as `type: tmux`"
+            .to_owned()
+    })
 }
 
 fn probe(last: Option<&LastProbe>, screen: &Screen<'_>) -> Vec<String> {

@@ -110,3 +110,28 @@ services:
     );
     scene.end();
 }
+
+/// Standard input is /dev/null: what ends with its input ends at once.
+#[test]
+fn a_program_that_ended_with_its_input_is_pointed_to_a_terminal() {
+    let scene = Scene::new(
+        r#"
+services:
+  watcher: {command: [cat]}
+  interactive: {type: tmux, command: [cat]}
+"#,
+    );
+    scene.run(["up", "--no-wait"]).success();
+    super::scene::wait_until("it has ended", || {
+        scene.service("watcher")["state"] == "inactive"
+    });
+    let why = scene.run(["why", "watcher"]);
+    assert!(why.stdout.contains("/dev/null"), "{}", why.stdout);
+    assert!(why.stdout.contains("`type: tmux`"), "{}", why.stdout);
+    super::scene::wait_until("it is up", || {
+        scene.service("interactive")["state"] == "ready"
+    });
+    let why = scene.run(["why", "interactive"]);
+    assert!(!why.stdout.contains("/dev/null"), "{}", why.stdout);
+    scene.end();
+}
