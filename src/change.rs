@@ -20,8 +20,9 @@ pub struct Change {
 }
 
 /// Used by the supervisor only: a run that lives takes them over.
-const SUPERVISION: [&str; 14] = [
+const SUPERVISION: [&str; 15] = [
     "groups",
+    "env_required",
     "when",
     "depends_on",
     "settle",
@@ -114,6 +115,7 @@ pub fn take_over(old: &Service, new: &Service, is_ready: bool) -> Service {
         depends_on: new.depends_on.clone(),
         ports: new.ports.clone(),
         when: when.clone(),
+        env_required: new.env_required.clone(),
         ready: ready.clone(),
         settle: new.settle,
         health: new.health.clone(),
@@ -194,6 +196,7 @@ mod tests {
 
     use super::*;
     use crate::declare::{checked, in_group, name, needs, probed, process};
+    use crate::manifest::any_of::AnyOf;
     use crate::manifest::model::{
         Cleanup, Command, Condition, EnvFile, Exit, Export, HealthAction, Kind, Limit,
         OnSupervisorLoss, Policy, Probe, Signal, Source,
@@ -291,7 +294,7 @@ mod tests {
         (|s| ready(s).interval = Duration::ZERO, &["ready.interval"]),
         (|s| ready(s).probe = file_probe(), &["ready"]),
     ];
-    const SUPERVISION: [(Edit, &[&str]); 17] = [
+    const SUPERVISION: [(Edit, &[&str]); 18] = [
         (
             |s| s.hooks.after_stop = Some(Command::Shell("x".into())),
             &["hooks.after_stop"],
@@ -302,7 +305,11 @@ mod tests {
         ),
         (|s| s.ports = vec![port(80)], &["ports"]),
         (|s| s.settle = Duration::from_secs(3), &["settle"]),
-        (|s| s.when.env = vec!["X".into()], &["when.env"]),
+        (|s| s.when.env = vec![AnyOf::new("X")], &["when.env"]),
+        (
+            |s| s.env_required = vec![AnyOf::new("X")],
+            &["env_required"],
+        ),
         (|s| s.restart.delay = Duration::ZERO, &["restart.delay"]),
         (
             |s| *s = checked(s.clone(), HealthAction::Report),
@@ -427,7 +434,7 @@ mod tests {
     #[test]
     fn what_is_kept_is_not_skipped_by_the_way() {
         let (old, mut new) = edited(|s| {
-            s.when.env = vec!["X".into()];
+            s.when.env = vec![AnyOf::new("X")];
             s.when.unmet = Some("X is not set".into());
         });
         assert_eq!(fields_of(|s| s.when.unmet = Some("so".into())), [""; 0]);

@@ -534,6 +534,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Set it, or let it be missing with a `?` at the end of its name.",
     ),
     entry(
+        "manifest::unset_required",
+        "A variable that `env_required` names is not set, or is empty.",
+        "Set it in a file of `env_files` or in `env`, or take it over with `env_inherit`.",
+    ),
+    entry(
         "manifest::unset_variable",
         "The manifest needs a variable that is not set.",
         "Set it, or give it a default: `${NAME:-default}`.",

@@ -7,6 +7,7 @@
 //! Each arrow reports all it finds and goes on with what is left, so that every mistake of a
 //! manifest comes out in one go. Only [`load`](mod@load) touches the file system.
 
+pub mod any_of;
 mod check;
 mod deserialize;
 pub mod diagnostic;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use super::any_of::AnyOf;
 use super::reference::Reference;
 use crate::id::{GroupName, ProjectName, ServiceName};
 use crate::port::Port;
@@ -170,6 +171,9 @@ pub struct Service {
     pub on_supervisor_loss: OnSupervisorLoss,
     /// The bounds of its log.
     pub log: Log,
+    /// Variables that its environment must have at each start, or it is blocked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env_required: Vec<AnyOf>,
     /// Which instance of a template it is, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<Instance>,
@@ -356,7 +360,7 @@ impl Condition {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct When {
     /// Variables that are set and not empty.
-    pub env: Vec<String>,
+    pub env: Vec<AnyOf>,
     /// Variables that are not.
     pub no_env: Vec<String>,
     /// Something that exists at this path; absolute.

@@ -12,7 +12,7 @@ use super::scalars::{
     Argument, Duration, Exit, LimitValue, Listen, MaxFailures, Port, PortNumber, Signal, Size,
     Status, Timeout, Umask, Variable, Version,
 };
-use super::schema::{inherit, paths, variables};
+use super::schema::{alternatives, inherit, paths, variables};
 use super::source::Span;
 
 /// One manifest: everything that should run, and how.
@@ -90,6 +90,9 @@ pub(crate) const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]*$";
 pub(crate) const LONGEST_NAME: usize = crate::id::LONGEST_NAME;
 /// The pattern of names of environment variables.
 pub(crate) const VARIABLE: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
+
+/// Variables of which one is enough, as an expression of the schema.
+pub(crate) const ALTERNATIVES: &str = "^[A-Za-z_][A-Za-z0-9_]*(\\|[A-Za-z_][A-Za-z0-9_]*)*$";
 /// The pattern of what an environment takes over.
 pub(crate) const INHERIT: &str = r"^[A-Za-z_][A-Za-z0-9_]*\*?\??$";
 /// The pattern of names of tmux sessions. tmux itself would turn `.` and `:` into `_`.
@@ -249,6 +252,11 @@ pub(crate) struct Service {
     /// `defaults` and of the top level.
     #[schemars(schema_with = "inherit", extend("default" = [], "examples" = [["SSH_AUTH_SOCK?", "AWS_*"], ["all"]]))]
     pub(crate) env_inherit: Field<OneOrMany>,
+    /// Variables that its environment must have, set and not empty, at each start: without them the
+    /// service is blocked, and the missing names are told. Of `A|B` one is enough. Their values stay
+    /// where they are, in an env file for example.
+    #[schemars(schema_with = "alternatives", extend("default" = [], "examples" = ["API_TOKEN", ["API_URL", "ORG_ID|WORKSPACE_ID"]]))]
+    pub(crate) env_required: Field<OneOrMany>,
     /// Variables that it does not see, wherever they come from.
     #[schemars(inner(regex(pattern = VARIABLE)), extend("default" = [], "examples" = [["DEBUG"]]))]
     pub(crate) env_unset: Field<Vec<Field<String>>>,
@@ -502,8 +510,8 @@ pub(crate) enum Condition {
 #[schemars(inline)]
 pub(crate) struct When {
     /// Variables that are set and not empty: in the environment of the service (its env files are
-    /// read for it), or where the order is given. Default: none.
-    #[schemars(schema_with = "variables", extend("default" = [], "examples" = ["SLACK_TOKEN", ["BROKER_URL", "BROKER_TOKEN"]]))]
+    /// read for it), or where the order is given. Of `A|B` one is enough. Default: none.
+    #[schemars(schema_with = "alternatives", extend("default" = [], "examples" = ["SLACK_TOKEN", ["BROKER_URL|OLD_BROKER_URL", "BROKER_TOKEN"]]))]
     pub(crate) env: Field<OneOrMany>,
     /// Variables that are unset or empty, in both places. Default: none.
     #[schemars(schema_with = "variables", extend("default" = [], "examples" = ["BROKER_URL"]))]

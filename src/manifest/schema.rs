@@ -138,6 +138,11 @@ pub(super) fn inherit(_: &mut SchemaGenerator) -> Schema {
     one_or_many(raw::INHERIT)
 }
 
+/// The schema of variables of which one is enough.
+pub(super) fn alternatives(_: &mut SchemaGenerator) -> Schema {
+    one_or_many(raw::ALTERNATIVES)
+}
+
 /// The schema of names of variables.
 pub(super) fn variables(_: &mut SchemaGenerator) -> Schema {
     one_or_many(raw::VARIABLE)

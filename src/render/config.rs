@@ -127,6 +127,9 @@ impl Shown<'_> {
             })
             .collect();
         put("depends_on", depends_on.into());
+        if !service.env_required.is_empty() {
+            put("env_required", json!(service.env_required));
+        }
         if let Some(when) = self.when(&service.when) {
             put("when", when);
         }
@@ -231,10 +234,11 @@ impl Shown<'_> {
 
     fn when(&self, when: &When) -> Option<Value> {
         let mut map = Map::new();
-        for (key, names) in [("env", &when.env), ("no_env", &when.no_env)] {
-            if !names.is_empty() {
-                map.insert(key.into(), json!(names));
-            }
+        if !when.env.is_empty() {
+            map.insert("env".into(), json!(when.env));
+        }
+        if !when.no_env.is_empty() {
+            map.insert("no_env".into(), json!(when.no_env));
         }
         if let Some(file) = &when.file {
             map.insert("file".into(), self.path(file).into());

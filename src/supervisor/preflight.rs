@@ -81,6 +81,9 @@ impl Supervisor {
             let news = errors.iter().filter(|error| !is_told(error.path()));
             reasons.extend(news.map(ToString::to_string));
         }
+        if let Ok(environment) = &environment {
+            reasons.extend(lacking(service, environment));
+        }
         for limit in limits(service) {
             reasons.extend(limit.refusal(self.inherited(&limit)));
         }
@@ -167,6 +170,22 @@ fn user(service: &Service) -> Result<Option<Account>, String> {
             "`user` is `{name}`, who cannot be looked up: {error}"
         )),
     }
+}
+
+/// The variables that it needs and that its environment lacks; what the order found is told already.
+fn lacking(service: &Service, environment: &BTreeMap<String, String>) -> Vec<String> {
+    let value = |name: &str| environment.get(name).map(String::as_str);
+    let unmet = service.env_required.iter().filter(|any| !any.is_met(value));
+    let reasons = unmet.map(|any| {
+        format!(
+            "`env_required` of service `{}`: {}",
+            service.name,
+            any.unmet()
+        )
+    });
+    reasons
+        .filter(|reason| !service.missing.contains(reason))
+        .collect()
 }
 
 /// Whether one could work in this directory.

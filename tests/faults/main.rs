@@ -11,6 +11,7 @@ mod ends;
 mod expansion;
 mod following;
 mod foreign;
+mod half_configured;
 mod kept;
 mod listeners;
 mod other_checkout;

@@ -32,6 +32,7 @@ pub(crate) fn process(text: &str) -> Service {
         umask: None,
         user: None,
         limits: BTreeMap::new(),
+        env_required: Vec::new(),
         env: Environment::default(),
         groups: Vec::new(),
         depends_on: IndexMap::new(),

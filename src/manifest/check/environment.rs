@@ -8,6 +8,7 @@ use super::text::Texts;
 use super::world::World;
 use crate::id::ServiceName;
 use crate::manifest::User;
+use crate::manifest::any_of::AnyOf;
 use crate::manifest::diagnostic::Diagnostic;
 use crate::manifest::environment::EnvironmentError;
 use crate::manifest::field::{Field, Spanned, Table};
@@ -402,6 +403,50 @@ pub(super) fn bad_variable(name: &str, span: Span) -> Diagnostic {
     )
     .label(span, "not the name of a variable")
     .help("the name of a variable has letters, digits and `_`, and does not begin with a digit")
+}
+
+/// The variables of a list, each item of which may name several that one is enough of.
+pub(super) fn alternatives(
+    field: &Field<OneOrMany>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<AnyOf> {
+    let Some(written) = field.written() else {
+        return Vec::new();
+    };
+    let mut all = Vec::new();
+    for (text, span) in OneOrMany::items(written) {
+        let any = AnyOf::new(text);
+        for name in any.names().filter(|name| !is_variable(name)) {
+            diagnostics.push(bad_variable(name, span));
+        }
+        all.push(any);
+    }
+    all
+}
+
+/// What a service cannot be started without: `env_required`.
+pub(super) fn required(
+    raw: &raw::Service,
+    name: &ServiceName,
+    variables: &BTreeMap<String, String>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<AnyOf> {
+    let required = alternatives(&raw.env_required, diagnostics);
+    let spans = raw.env_required.written().map(OneOrMany::items);
+    for (any, (_, span)) in required.iter().zip(spans.into_iter().flatten()) {
+        let is_fit = any.names().all(is_variable);
+        if is_fit && !any.is_met(|name| variables.get(name).map(String::as_str)) {
+            diagnostics.push(
+                Diagnostic::error(
+                    "unset_required",
+                    format!("`env_required` of service `{name}`: {}", any.unmet()),
+                )
+                .label(span, "not set, or empty")
+                .help("set it in a file of `env_files` or in `env`, or take it over with `env_inherit`"),
+            );
+        }
+    }
+    required
 }
 
 fn unset(layers: &[Layer<'_>], diagnostics: &mut Vec<Diagnostic>) -> Vec<String> {

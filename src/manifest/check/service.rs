@@ -145,6 +145,7 @@ fn resolved(
         on_supervisor_loss: on_supervisor_loss(raw, &defaults),
         log: log(raw, &defaults, &mut values),
         env: resolved.environment.clone(),
+        env_required: environment::required(raw, name, &resolved.variables, values.diagnostics),
         kind,
         instance: None,
         missing: Vec::new(),

@@ -8,6 +8,7 @@ use super::environment::{self, Resolved};
 use super::service::Values;
 use super::text::Texts;
 use super::world::World;
+use crate::manifest::any_of::AnyOf;
 use crate::manifest::diagnostic::Diagnostic;
 use crate::manifest::field::{Field, Spanned};
 use crate::manifest::model::When;
@@ -19,6 +20,7 @@ const CIRCUMSTANCES: &[&str] = &[
     "unset_variable",
     "required_variable",
     "unset_inherited",
+    "unset_required",
     "missing_env_file",
     "bad_env_file",
     "unreadable_env_file",
@@ -48,7 +50,7 @@ pub(super) fn resolve(
         texts.path(&file.value, file.span, &what, values.diagnostics)
     });
     let mut when = When {
-        env: names(&raw.env, values),
+        env: environment::alternatives(&raw.env, values.diagnostics),
         no_env: names(&raw.no_env, values),
         file,
         executable: raw
@@ -100,13 +102,13 @@ fn executable(
 
 /// All that is not as it should be, in words.
 fn unmet(when: &When, resolved: &Resolved, texts: &Texts<'_>, world: &World<'_>) -> Option<String> {
-    let value = |name: &String| {
+    let value = |name: &str| {
         let found = texts.variables.get(name).or(texts.fallback.get(name));
-        found.filter(|value| !value.is_empty())
+        found.map(String::as_str).filter(|value| !value.is_empty())
     };
-    let unset = when.env.iter().filter(|name| value(name).is_none());
+    let unset = when.env.iter().filter(|any| !any.is_met(value));
     let set = when.no_env.iter().filter(|name| value(name).is_some());
-    let mut reasons: Vec<String> = unset.map(|name| format!("{name} is not set")).collect();
+    let mut reasons: Vec<String> = unset.map(AnyOf::unmet).collect();
     reasons.extend(set.map(|name| format!("{name} is set")));
     if let Some(file) = &when.file
         && !(world.input.exists)(file)
