@@ -19,6 +19,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Remove it first, or choose another directory.",
     ),
     entry(
+        "cli::few_descriptors",
+        "The limit of open files is so low that the command cannot talk to anything.",
+        "Raise it with `ulimit -n 1024` in a new shell.",
+    ),
+    entry(
         "cli::needs_terminal",
         "The command needs a terminal and has none.",
         "Run it in a terminal, or use a command that prints.",
@@ -192,6 +197,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "store::socket_path_too_long",
         "The path of a socket is longer than the kernel takes.",
         "Set XDG_RUNTIME_DIR to a shorter path, or choose a shorter project name.",
+    ),
+    entry(
+        "supervisor::few_descriptors",
+        "The limit of open files is so low that the supervisor could start services and not stop them.",
+        "Raise it with `ulimit -n 1024` in a new shell, or LimitNOFILE= of the unit.",
     ),
     entry(
         "supervisor::locked",

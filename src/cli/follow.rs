@@ -554,6 +554,7 @@ mod tests {
             command: "x".into(),
             user: "root".into(),
             reason: "y".into(),
+            is_killed: true,
         };
         let mut stuck = service("stopping");
         stuck.survivors = vec![survivor];

@@ -49,8 +49,10 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use crate::code;
 use crate::exit::ExitCode;
 use crate::id::ProjectName;
+use crate::sys::descriptors::{has_room_for, limit};
 use call::Call;
 use failure::Failure;
 
@@ -258,8 +260,20 @@ fn dispatch(call: &Call, command: Command) -> Result<ExitCode, Failure> {
     }
 }
 
+/// How many files a command has open at most, beside the standard streams.
+const NEEDED_DESCRIPTORS: usize = 16;
+
 /// Runs a command that talks to the supervisor.
 fn wait_for(command: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
+    // The runtime would panic.
+    if !has_room_for(NEEDED_DESCRIPTORS) {
+        let limit = limit().unwrap_or(0);
+        return Err(Failure::new(
+            code!("cli::few_descriptors"),
+            ExitCode::Failed,
+            format!("the limit of open files, {limit}, is too low for this command"),
+        ));
+    }
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -262,7 +262,10 @@ impl Node {
         if self.is_unwanted(run) {
             return self.after(run, Cause::Ordered, context);
         }
-        let why = format!("{}: {}", failure.stage, failure.message);
+        let why = match failure.stage.as_str() {
+            "" => failure.message.clone(),
+            stage => format!("{stage}: {}", failure.message),
+        };
         if failure.is_blocked {
             State::Down(Why::Blocked(why))
         } else {

@@ -108,7 +108,7 @@ pub enum Ended {
 /// Why a run did not come about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartFailure {
-    /// What was being done, as in "changing directory to /x".
+    /// What was being done, as in "changing directory to /x"; empty where the message says all.
     pub stage: String,
     /// What went wrong there, as in "no such file or directory".
     pub message: String,
@@ -159,6 +159,14 @@ pub struct Survivor {
     pub user: String,
     /// Why it is still there, as far as can be told.
     pub reason: String,
+    /// Whether the kernel took a KILL for it; where not, it may not be signalled, or it is a session.
+    #[serde(default = "killed")]
+    pub is_killed: bool,
+}
+
+/// What was not told by earlier versions.
+fn killed() -> bool {
+    true
 }
 
 /// An event of one run of one service.

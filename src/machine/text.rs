@@ -1,8 +1,8 @@
 //! The sentences in which the machine tells people why. No value of an environment, no clock.
 
 use crate::id::ServiceName;
-use crate::machine::Ended;
 use crate::machine::service::{Cause, Checks, Hopeless, Stage};
+use crate::machine::{Ended, Survivor};
 use crate::manifest::model::{Condition, Exit, Service};
 use crate::manifest::reference::Reference;
 
@@ -80,11 +80,7 @@ pub(super) fn stopping(stage: &Stage, cause: &Cause) -> String {
     let how_far = match stage {
         Stage::Grace { .. } => "stop signal sent".into(),
         Stage::Killed { .. } => "KILL sent".into(),
-        Stage::Stuck { survivors } => match survivors.len() {
-            0 => "it outlives KILL".into(),
-            1 => "1 process outlives KILL".into(),
-            many => format!("{many} processes outlive KILL"),
-        },
+        Stage::Stuck { survivors } => stuck(survivors),
     };
     match cause {
         Cause::Ordered => how_far,
@@ -101,6 +97,17 @@ pub(super) fn kept(why: &str, lacks: &[String]) -> String {
         "{why}; is not restarted, since a new run could not start: {}",
         lacks.join("; ")
     )
+}
+
+fn stuck(survivors: &[Survivor]) -> String {
+    let has_all_killed = survivors.iter().all(|one| one.is_killed);
+    match (survivors.len(), has_all_killed) {
+        (0, _) => "it has not ended after KILL was ordered".into(),
+        (1, true) => "1 process outlives KILL".into(),
+        (1, false) => "1 process could not be ended".into(),
+        (many, true) => format!("{many} processes outlive KILL"),
+        (many, false) => format!("{many} processes could not be ended"),
+    }
 }
 
 /// What the health checks found of a run that is unhealthy.

@@ -352,6 +352,7 @@ fn survivor() -> Survivor {
         command: "node".into(),
         user: "root".into(),
         reason: "in uninterruptible sleep".into(),
+        is_killed: true,
     }
 }
 

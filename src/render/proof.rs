@@ -70,6 +70,7 @@ mod tests {
             command: "node bridge.mjs".into(),
             user: "root".into(),
             reason: "belongs to another user".into(),
+            is_killed: false,
         };
         let dirty = Proof {
             verified: Vec::new(),

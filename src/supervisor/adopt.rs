@@ -378,7 +378,8 @@ impl Supervisor {
         if let Err(failure) = self.open_notify_socket(id, &mut run) {
             eprintln!("`{}`: {}: {}", service.name, failure.stage, failure.message);
         }
-        if let Err(failure) = self.open_output(service) {
+        let leader = run.leader.as_ref().map(|leader| leader.pid);
+        if let Err(failure) = self.output_of(service, leader) {
             eprintln!("`{}`: {}: {}", service.name, failure.stage, failure.message);
         }
         let pane = record.and_then(|record| record.pane);

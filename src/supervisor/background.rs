@@ -40,7 +40,7 @@ pub fn supervise(project: Project, guardian: Option<i32>) -> u8 {
 async fn run(project: Project, guardian: Option<i32>) -> u8 {
     let mut note = |text: &str| Word::Note(text.to_owned()).say();
     let begun = Supervisor::begin(project, guardian, &mut note).await;
-    let (mut supervisor, mut sources, door) = match begun {
+    let (mut supervisor, mut sources, mut door) = match begun {
         Ok(begun) => begun,
         Err(SupervisorError::Locked { .. }) => {
             Word::Locked.say();
@@ -57,7 +57,7 @@ async fn run(project: Project, guardian: Option<i32>) -> u8 {
     if let Err(error) = crate::sys::detach::close_stdout() {
         eprintln!("cannot let go of standard output: {error}");
     }
-    supervisor.turn(&mut sources, |_| ()).await;
+    supervisor.turn(&mut sources, &mut door, |_| ()).await;
     if let Some(program) = supervisor.successor.take() {
         drop(sources);
         return supervisor.hand_over(&program, door).await;

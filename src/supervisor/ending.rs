@@ -29,6 +29,7 @@ use crate::machine::{RunEvent, Survivor};
 use crate::port::Port;
 use crate::sys::census::{Member, Roots, Why};
 use crate::sys::crash;
+use crate::sys::descriptors::is_out_of_descriptors;
 use crate::sys::guardian::ourselves;
 use crate::sys::identity::Identity;
 use crate::sys::sweep::{self, Limits, Present};
@@ -47,6 +48,9 @@ pub(super) const LIMITS: Limits = Limits {
 /// A stop that takes longer than this tells whom it waits for, and again as often where that has
 /// changed.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
+
+/// How long it is waited after a look that failed, for want of descriptors say.
+const LOOKED_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// How many looks in a row must find nobody before a set counts as empty: one look may miss a
 /// process that forks and exits while it is being taken.
@@ -232,7 +236,7 @@ impl Ending {
                 }
                 Err(error) => eprintln!("cannot look at the processes: {error}"),
             }
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(LOOKED_AGAIN_AFTER).await;
         }
     }
 
@@ -430,16 +434,30 @@ pub(super) async fn look<T: Send + 'static>(
 
 /// Kills all that belongs to `roots`; returns what did not die.
 pub(super) async fn force(roots: Roots) -> Vec<Survivor> {
-    match look(move || sweep::sweep(&roots, &LIMITS)).await {
-        Ok(outcome) => outcome.survivors.into_iter().map(survivor).collect(),
-        Err(error) => vec![Survivor {
-            pid: 0,
-            command: "?".into(),
-            user: "?".into(),
-            reason: format!("the processes cannot be looked at: {error}"),
-        }],
+    let mut tries = 0;
+    loop {
+        let roots = roots.clone();
+        match look(move || sweep::sweep(&roots, &LIMITS)).await {
+            Ok(outcome) => return outcome.survivors.into_iter().map(survivor).collect(),
+            // Others end meanwhile, and give descriptors back.
+            Err(error) if is_out_of_descriptors(&error) && tries < MOST_TRIES => tries += 1,
+            Err(error) => {
+                return vec![Survivor {
+                    pid: 0,
+                    command: "?".into(),
+                    user: "?".into(),
+                    reason: format!("the processes cannot be looked at: {error}"),
+                    is_killed: false,
+                }];
+            }
+        }
+        tokio::time::sleep(TRIED_AGAIN_AFTER).await;
     }
 }
+
+/// How often a sweep without descriptors is tried again, and how long after.
+const MOST_TRIES: u32 = 50;
+const TRIED_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 pub(super) fn survivor(found: sweep::Survivor) -> Survivor {
     Survivor {
@@ -447,6 +465,7 @@ pub(super) fn survivor(found: sweep::Survivor) -> Survivor {
         command: found.command,
         user: found.user,
         reason: found.reason,
+        is_killed: found.is_killed,
     }
 }
 

@@ -125,6 +125,7 @@ fn record_end(
                 command: format!("tmux sessions `{}…`", sessions.own.prefixes.join("…`, `")),
                 user: String::new(),
                 reason,
+                is_killed: false,
             };
             proof
                 .survivors

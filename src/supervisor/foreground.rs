@@ -47,7 +47,7 @@ pub async fn run_in_foreground(
 ) -> Result<Proof, ForegroundError> {
     let mut manager = ServiceManager::begin(ready_when);
     let begun = Supervisor::begin(project, None, &mut |text: &str| foreground.note(text)).await;
-    let (mut supervisor, mut sources, door) = begun?;
+    let (mut supervisor, mut sources, mut door) = begun?;
     supervisor.is_in_foreground = true;
     match supervisor.order(order, By::Foreground) {
         Ok(reply) => supervisor.sweep_skipped(&reply.targets),
@@ -73,7 +73,7 @@ pub async fn run_in_foreground(
     };
     after(&supervisor);
     loop {
-        supervisor.turn(&mut sources, &mut after).await;
+        supervisor.turn(&mut sources, &mut door, &mut after).await;
         let Some(program) = supervisor.successor.take() else {
             break;
         };

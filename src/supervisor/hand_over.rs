@@ -15,7 +15,8 @@ use tokio::process::Command;
 use tokio::sync::oneshot;
 
 use super::input::Input;
-use super::{Door, LEAVING_TAKES_AT_MOST, Supervisor};
+use super::upkeep::Door;
+use super::{LEAVING_TAKES_AT_MOST, Supervisor};
 use crate::code;
 use crate::control::protocol::{HandOverReply, Refusal, VERSION};
 use crate::event::Did;

@@ -18,6 +18,7 @@ mod adopt;
 mod asking;
 mod background;
 mod clock;
+mod descriptors;
 mod ending;
 mod exports;
 mod finish;
@@ -42,9 +43,10 @@ mod runs;
 mod sessions;
 mod starting;
 pub mod survey;
+mod upkeep;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{broadcast, mpsc, watch};
@@ -52,7 +54,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use crate::catalogue::Code;
 use crate::code;
 use crate::control::protocol::{News, Notice};
-use crate::control::server::{self, Request, Shared};
+use crate::control::server::{Request, Shared};
 use crate::event::Did;
 use crate::event_log::EventLog;
 use crate::id::{RunId, ServiceName};
@@ -71,6 +73,7 @@ use clock::Clock;
 use input::{Input, Outbox};
 use output::Output;
 use runs::LiveRun;
+use upkeep::{Door, Watch};
 
 pub use background::supervise;
 pub use foreground::{Foreground, ForegroundError, run_in_foreground};
@@ -93,6 +96,12 @@ pub enum SupervisorError {
         /// Why not.
         source: std::io::Error,
     },
+    /// The limit of open files is so low that nothing could be stopped.
+    #[error("the limit of open files, {limit}, is too low to supervise anything")]
+    FewDescriptors {
+        /// The limit.
+        limit: u64,
+    },
     /// Another supervisor has the project.
     #[error("another supervisor (pid {pid}) runs this project")]
     Locked {
@@ -107,6 +116,7 @@ impl SupervisorError {
         match self {
             Self::Store(error) => error.code(),
             Self::System { .. } => code!("supervisor::system"),
+            Self::FewDescriptors { .. } => code!("supervisor::few_descriptors"),
             Self::Locked { .. } => code!("supervisor::locked"),
         }
     }
@@ -116,6 +126,7 @@ impl SupervisorError {
         match self {
             Self::Store(error) => error.help(),
             Self::System { .. } => None,
+            Self::FewDescriptors { .. } => Some(RAISE_OPEN_FILES.into()),
             Self::Locked { .. } => Some(
                 "`baudbot status` asks it; `baudbot down` ends what it runs, and it too".into(),
             ),
@@ -128,6 +139,10 @@ fn say(text: std::fmt::Arguments<'_>) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "{text}");
 }
+
+/// How to raise the limit of open files.
+const RAISE_OPEN_FILES: &str =
+    "raise it with `ulimit -n 1024` in a new shell, or LimitNOFILE= of the unit";
 
 fn system(action: &'static str) -> impl FnOnce(std::io::Error) -> SupervisorError {
     move |source| SupervisorError::System { action, source }
@@ -184,14 +199,9 @@ struct Sources {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
-}
-
-/// The control socket's side of things.
-struct Door {
-    leaving: watch::Sender<bool>,
-    /// Keeps the notice that tells how it ended.
-    last: Arc<OnceLock<Notice>>,
-    server: tokio::task::JoinHandle<std::io::Result<()>>,
+    /// A command found no socket.
+    socket_asked: Signal,
+    runtime_dir: Watch,
 }
 
 /// What the loop was woken by.
@@ -199,7 +209,13 @@ enum Item {
     Input(Input),
     Request(Request),
     ChildEnded,
-    StopAsked { again: bool },
+    StopAsked {
+        again: bool,
+    },
+    /// The control socket may be gone; whether a command has said so.
+    FilesMayBeGone {
+        is_asked: bool,
+    },
     Deadline,
 }
 
@@ -210,7 +226,12 @@ impl Supervisor {
         guardian: Option<i32>,
         note: &mut dyn FnMut(&str),
     ) -> Result<(Self, Sources, Door), SupervisorError> {
+        let open_files_limit = crate::sys::process::raise_open_files_limit().ok();
+        descriptors::check_reserve()?;
         project.create_directories()?;
+        // Before the lock names this process: from then on it may be asked.
+        let socket_asked = signal(SignalKind::from_raw(guardian::LOOK_AFTER_SOCKET))
+            .map_err(system("listen for signals"))?;
         let guardian = guardian::set_guardian(guardian).map_err(system("look at our parent"))?;
         let Some(lock) = project.lock(guardian.as_ref().map(runs::recorded))? else {
             return Err(SupervisorError::Locked {
@@ -219,7 +240,6 @@ impl Supervisor {
         };
         crate::sys::process::ignore_file_size_signal().map_err(system("ignore a signal"))?;
         crate::sys::process::set_subreaper().map_err(system("become a subreaper"))?;
-        let open_files_limit = crate::sys::process::raise_open_files_limit().ok();
         let state_dir = std::fs::canonicalize(project.state_dir())
             .map_err(system("resolve the state directory"))?;
         let project_id = ProjectId::new(project.name(), &state_dir);
@@ -235,6 +255,8 @@ impl Supervisor {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
             hangup: listen(SignalKind::hangup())?,
+            socket_asked,
+            runtime_dir: Watch::of(&project),
         };
         guardian::let_stop_signals_in().map_err(system("unblock signals"))?;
         if let Some(guardian) = guardian {
@@ -262,7 +284,6 @@ impl Supervisor {
             leaving: is_leaving,
             last: Arc::default(),
         };
-        let last = Arc::clone(&shared.last);
         let mut supervisor = Self {
             events: EventLog::new(project.events_file()),
             oom: OomWatch::begin(),
@@ -304,18 +325,13 @@ impl Supervisor {
         if !supervisor.recovered.is_empty() {
             supervisor.note_supervision(Did::Recovered, Some(supervisor.recovered.join("; ")));
         }
-        let socket = supervisor.project.control_socket();
-        let listener = server::bind(&socket).map_err(system("bind the control socket"))?;
-        let door = Door {
-            leaving,
-            last,
-            server: tokio::spawn(server::serve(listener, shared)),
-        };
+        let door = Door::open(&supervisor.project, leaving, shared)
+            .map_err(system("bind the control socket"))?;
         Ok((supervisor, sources, door))
     }
 
     /// Takes one item after the other until the project is down; `after` is called after each.
-    async fn turn(&mut self, sources: &mut Sources, mut after: impl FnMut(&Self)) {
+    async fn turn(&mut self, sources: &mut Sources, door: &mut Door, mut after: impl FnMut(&Self)) {
         let mut stops_asked = 0_u32;
         loop {
             let is_over = self.machine.is_down()
@@ -336,6 +352,10 @@ impl Supervisor {
                     stops_asked += 1;
                     self.was_asked_to_end = true;
                     self.order_all_down(again && stops_asked > 1);
+                }
+                Item::FilesMayBeGone { is_asked } => {
+                    self.look_after_files(door, is_asked);
+                    sources.runtime_dir = Watch::of(&self.project);
                 }
                 Item::Deadline if !self.had_order => return,
                 Item::Deadline => {
@@ -373,6 +393,8 @@ impl Supervisor {
             Some(()) = sources.terminate.recv() => Item::StopAsked { again: false },
             Some(()) = sources.hangup.recv() => Item::StopAsked { again: false },
             Some(()) = sources.interrupt.recv() => Item::StopAsked { again: true },
+            Some(()) = sources.socket_asked.recv() => Item::FilesMayBeGone { is_asked: true },
+            () = sources.runtime_dir.changed() => Item::FilesMayBeGone { is_asked: false },
             () = sleep => Item::Deadline,
         }
     }

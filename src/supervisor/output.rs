@@ -17,6 +17,7 @@ mod spool;
 
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -42,20 +43,33 @@ const QUIET: Duration = Duration::from_millis(200);
 pub(super) struct Output {
     stdout: PathBuf,
     stderr: PathBuf,
+    /// The FIFOs that the pumps read, by device and inode.
+    inodes: [(u64, u64); 2],
     sink: Arc<Mutex<Sink>>,
     watch: Option<watch::Receiver<Heard>>,
     /// Wakes the pumps when a watch begins: an unfinished line may be there already.
     watch_began: Arc<Notify>,
+    /// What the pumps read.
+    fifos: Vec<(Arc<Fifo>, Stream)>,
     drains: Vec<mpsc::UnboundedSender<oneshot::Sender<()>>>,
     _pumps: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Output {
-    /// Makes the FIFOs of `service` in `directory`, if they are not there, and begins to pump.
+    /// As [`Output::open_for`], where nothing runs.
+    #[cfg(test)]
+    fn open(directory: &Path, service: &str, log: PathBuf, bounds: Log) -> io::Result<Self> {
+        Self::open_for(None, directory, service, log, bounds)
+    }
+
+    /// Makes the FIFOs of `service` in `directory`, if they are not there, and begins to pump. A leader
+    /// that runs already may still write into FIFOs that have lost their names: those are read then,
+    /// through what it has open.
     ///
     /// # Errors
     /// What keeps a FIFO from being made or opened.
-    pub(super) fn open(
+    pub(super) fn open_for(
+        leader: Option<i32>,
         directory: &Path,
         service: &str,
         log: PathBuf,
@@ -66,11 +80,20 @@ impl Output {
         let watch_began = Arc::new(Notify::new());
         let mut drains = Vec::new();
         let mut pumps = Vec::new();
+        let mut inodes = Vec::new();
+        let mut fifos = Vec::new();
         let mut begin = |stream: Stream| -> io::Result<PathBuf> {
             let path = directory.join(format!("{service}.{}", stream.word()));
-            let fifo = Fifo::open(&path)?;
+            let nameless = leader.and_then(|pid| nameless_fifo(pid, stream, &path));
+            let fifo = match &nameless {
+                Some(opened) => Fifo::open(opened)?,
+                None => Fifo::open(&path)?,
+            };
+            inodes.push(fifo.inode()?);
             let (sender, requests) = mpsc::unbounded_channel();
             drains.push(sender);
+            let fifo = Arc::new(fifo);
+            fifos.push((Arc::clone(&fifo), stream));
             let pump = Pump {
                 fifo,
                 stream,
@@ -84,9 +107,11 @@ impl Output {
         Ok(Self {
             stdout,
             stderr,
+            inodes: [inodes[0], inodes[1]],
             sink,
             watch: None,
             watch_began,
+            fifos,
             drains,
             _pumps: pumps,
         })
@@ -98,6 +123,15 @@ impl Output {
 
     pub(super) fn stderr(&self) -> &Path {
         &self.stderr
+    }
+
+    /// Whether a run that begins now finds the FIFOs that are read here.
+    pub(super) fn is_in_place(&self) -> bool {
+        let at = |path: &Path| {
+            let found = std::fs::symlink_metadata(path).ok()?;
+            Some((found.dev(), found.ino()))
+        };
+        [at(&self.stdout), at(&self.stderr)] == self.inodes.map(Some)
     }
 
     pub(super) fn set_bounds(&self, bounds: Log) {
@@ -129,6 +163,13 @@ impl Output {
         self.watch.take()
     }
 
+    /// Brings into the log what stands in the FIFOs now: nothing comes through them any more.
+    pub(super) fn drain_now(&self) {
+        for (fifo, stream) in &self.fifos {
+            drain_now(fifo, *stream, &self.sink);
+        }
+    }
+
     /// Whoever holds it can drain.
     pub(super) fn drainer(&self) -> Drainer {
         Drainer(self.drains.clone())
@@ -152,13 +193,27 @@ impl Drainer {
     }
 }
 
+/// What leads to the FIFO at `path` that a process has open as this stream, if it has no name any more.
+fn nameless_fifo(pid: i32, stream: Stream, path: &Path) -> Option<PathBuf> {
+    let number = match stream {
+        Stream::Stdout => 1,
+        Stream::Stderr => 2,
+    };
+    let opened = PathBuf::from(format!("/proc/{pid}/fd/{number}"));
+    // `proc_pid_fd(5)`: the name that it was opened by, and this after it.
+    let mut expected = path.as_os_str().to_owned();
+    expected.push(" (deleted)");
+    let is_it = std::fs::read_link(&opened).ok()?.as_os_str() == expected;
+    is_it.then_some(opened)
+}
+
 fn lock(sink: &Mutex<Sink>) -> MutexGuard<'_, Sink> {
     sink.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Brings one stream of a service into its log.
 struct Pump {
-    fifo: Fifo,
+    fifo: Arc<Fifo>,
     stream: Stream,
     sink: Arc<Mutex<Sink>>,
     watch_began: Arc<Notify>,

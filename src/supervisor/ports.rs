@@ -261,6 +261,7 @@ fn survivor(port: Port, holder: Holder, service: &ServiceName) -> Survivor {
         command,
         user: holder.user,
         reason,
+        is_killed: false,
     }
 }
 

@@ -121,5 +121,6 @@ fn unknown(reason: String) -> Survivor {
         command: "?".into(),
         user: "?".into(),
         reason,
+        is_killed: false,
     }
 }

@@ -19,6 +19,7 @@ use crate::id::{RunId, ServiceName};
 use crate::machine::{Ended, RunEvent, StartFailure};
 use crate::manifest::model::{Exit, Kind, LIMITS, Service, Signal};
 use crate::record::{Ledger, Line};
+use crate::store::living;
 use crate::sys::guardian;
 use crate::sys::identity::{self, Identity, PidFd};
 use crate::sys::limits::Limit;
@@ -67,6 +68,7 @@ impl Supervisor {
     /// Begins a run. What fails at once is the answer; the rest comes as events.
     pub(super) fn start(&mut self, id: RunId, service: &Arc<Service>) -> Result<(), StartFailure> {
         self.ports_held.remove(&service.name);
+        self.check_descriptors()?;
         let preflight = self.preflight(service);
         // A session of a tmux service's own is ended, with those of its old names, when it is made.
         let is_tmux = matches!(service.kind, Kind::Tmux { .. });
@@ -138,15 +140,35 @@ impl Supervisor {
         Ok(())
     }
 
-    /// The pumps of a service's output; they go on from one run to the next.
+    /// The pumps of a service's output; they go on from one run to the next. For a run that begins, FIFOs
+    /// that were removed are made anew.
     pub(super) fn open_output(&mut self, service: &Service) -> Result<&Output, StartFailure> {
+        let known = self.outputs.get(&service.name);
+        if known.is_some_and(|known| !known.is_in_place()) {
+            if let Some(lost) = self.outputs.remove(&service.name) {
+                lost.drain_now();
+            }
+            self.project
+                .create_directories()
+                .map_err(|error| failure("opening the log", &error, false))?;
+        }
+        self.output_of(service, None)
+    }
+
+    /// As [`Supervisor::open_output`], for a run whose leader runs already, as the FIFOs are.
+    pub(super) fn output_of(
+        &mut self,
+        service: &Service,
+        leader: Option<i32>,
+    ) -> Result<&Output, StartFailure> {
         match self.outputs.entry(service.name.clone()) {
             Entry::Occupied(known) => {
                 known.get().set_bounds(service.log);
                 Ok(known.into_mut())
             }
             Entry::Vacant(vacant) => {
-                let opened = Output::open(
+                let opened = Output::open_for(
+                    leader,
                     &self.project.fifo_dir(),
                     service.name.as_str(),
                     self.project.log_file(&service.name),
@@ -170,7 +192,8 @@ impl Supervisor {
         };
         for run in found.open.values() {
             if let Some(service) = manifest.services.get(&run.service)
-                && let Err(failure) = self.open_output(service)
+                && let leader = living(&run.leader).map(|leader| leader.pid)
+                && let Err(failure) = self.output_of(service, leader)
             {
                 eprintln!("`{}`: {}: {}", run.service, failure.stage, failure.message);
             }
@@ -288,13 +311,26 @@ pub(super) async fn read_report(report: OwnedFd) -> Result<(), StartError> {
 
 /// Waits until a process is over. A zombie is.
 pub(super) async fn until_over(process: &Identity) {
-    match PidFd::open_verified(process) {
-        Ok(Some(handle)) => until_handle_over(handle).await,
-        // Gone, or its number is another's by now.
-        Ok(None) => {}
-        Err(error) => eprintln!("cannot watch process {}: {error}", process.pid),
+    let mut is_told = false;
+    loop {
+        match PidFd::open_verified(process) {
+            Ok(Some(handle)) => return until_handle_over(handle).await,
+            // Gone, or its number is another's by now.
+            Ok(None) => return,
+            // That it cannot be watched does not mean that it has ended.
+            Err(error) => {
+                if !is_told {
+                    eprintln!("cannot watch process {} yet: {error}", process.pid);
+                    is_told = true;
+                }
+            }
+        }
+        tokio::time::sleep(WATCHED_AGAIN_AFTER).await;
     }
 }
+
+/// How long a process that cannot be watched, for want of descriptors say, is let alone.
+const WATCHED_AGAIN_AFTER: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// Waits for the end of a process that a handle is on.
 pub(super) async fn until_handle_over(handle: PidFd) {

@@ -41,6 +41,15 @@ impl Fifo {
             .map_err(io::Error::from)
     }
 
+    /// Its device and inode.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn inode(&self) -> io::Result<(u64, u64)> {
+        let found = nix::sys::stat::fstat(self)?;
+        Ok((found.st_dev, found.st_ino))
+    }
+
     /// Waits until something is in it. What is returned is to be cleared when nothing is left.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ pub mod census;
 mod child;
 pub mod clock;
 pub mod crash;
+pub mod descriptors;
 pub mod detach;
 pub mod directory;
 pub mod escape;

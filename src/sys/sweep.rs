@@ -31,6 +31,7 @@ use std::time::{Duration, Instant};
 
 use super::census::{Member, Owner, Roots, Why, look};
 use super::crash;
+use super::descriptors::{is_out_of_descriptors, limit};
 use super::identity::{Delivery, Identity, PidFd, Stat, wait_all};
 use super::mark::read_mark;
 use super::process::is_answered_for;
@@ -47,6 +48,8 @@ pub struct Survivor {
     pub user: String,
     /// Why it is still there.
     pub reason: String,
+    /// Whether the kernel took a KILL for it.
+    pub is_killed: bool,
     /// Why it is ours.
     pub why: Why,
 }
@@ -99,7 +102,11 @@ pub fn present(roots: &Roots) -> io::Result<Vec<Present>> {
     for _ in 0..ATTEMPTS_TO_HOLD {
         let mut found = Vec::new();
         let mut has_lost = false;
+        let most = most_held();
         for member in look(roots)?.members(roots) {
+            if found.len() >= most {
+                break;
+            }
             match PidFd::open_verified(&member.identity) {
                 Ok(Some(handle)) => found.push(Present { member, handle }),
                 Ok(None) => has_lost = true,
@@ -129,6 +136,7 @@ pub fn who_is_there(roots: &Roots) -> io::Result<Vec<Survivor>> {
             command: command_of(member.identity.pid),
             user: user_of(member.identity.pid),
             reason: "it has not ended".into(),
+            is_killed: false,
             why: member.why,
         })
         .collect())
@@ -137,8 +145,10 @@ pub fn who_is_there(roots: &Roots) -> io::Result<Vec<Survivor>> {
 /// How often members may be seen, and be gone before they are held.
 const ATTEMPTS_TO_HOLD: u32 = 20;
 
-fn is_out_of_descriptors(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+/// How many members one look holds at most: others need descriptors too.
+fn most_held() -> usize {
+    let limit = usize::try_from(limit().unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+    (limit / 16).max(4)
 }
 
 /// Continues every member that is stopped: a sweeper that was killed between freezing and killing
@@ -303,9 +313,12 @@ impl Frozen {
 
     /// A handle on a member; `None` when it is gone.
     fn open(&self, member: Member) -> io::Result<Option<Present>> {
+        // Those that are held are killed, and let go of, before the rest is looked for again.
+        if self.held.len() >= most_held() {
+            return Ok(None);
+        }
         match PidFd::open_verified(&member.identity) {
             Ok(handle) => Ok(handle.map(|handle| Present { member, handle })),
-            // Those that are held are killed, and let go of, before the rest is looked for again.
             Err(error) if is_out_of_descriptors(&error) && !self.held.is_empty() => Ok(None),
             Err(error) => Err(error),
         }
@@ -477,6 +490,7 @@ fn describe(held: &Held) -> Survivor {
         command: command_of(pid),
         user,
         reason,
+        is_killed: held.state == HeldState::Killed,
         why: member.why,
     }
 }

@@ -5,6 +5,7 @@
 mod scene;
 
 mod advice;
+mod bounded;
 mod by_name;
 mod durations;
 mod ends;
@@ -14,6 +15,7 @@ mod foreign;
 mod half_configured;
 mod kept;
 mod listeners;
+mod lost_files;
 mod other_checkout;
 mod overtaken;
 mod patterns;

@@ -275,6 +275,7 @@ impl Fake {
                     command: self.service.to_string(),
                     user: "root".into(),
                     reason: "in uninterruptible sleep".into(),
+                    is_killed: true,
                 }]));
             }
             (

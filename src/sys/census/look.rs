@@ -35,10 +35,37 @@ struct Waiting {
     turn: Sender<Turn>,
 }
 
+/// An error that can be told to several.
+#[derive(Clone)]
+struct Failed {
+    kind: io::ErrorKind,
+    number: Option<i32>,
+    message: String,
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        Self {
+            kind: error.kind(),
+            number: error.raw_os_error(),
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<Failed> for io::Error {
+    fn from(failed: Failed) -> Self {
+        match failed.number {
+            Some(number) => Self::from_raw_os_error(number),
+            None => Self::new(failed.kind, failed.message),
+        }
+    }
+}
+
 /// What one who waits is told.
 enum Turn {
     /// Somebody has looked.
-    Seen(Result<Arc<Census>, (io::ErrorKind, String)>),
+    Seen(Result<Arc<Census>, Failed>),
     /// It is your turn to look, for yourself and all that wait.
     Yours,
 }
@@ -66,7 +93,7 @@ fn look_with(
         match turns.recv() {
             Ok(Turn::Yours) => look_for_all(queue, &take),
             Ok(Turn::Seen(Ok(census))) => return Ok(census),
-            Ok(Turn::Seen(Err((kind, message)))) => return Err(io::Error::new(kind, message)),
+            Ok(Turn::Seen(Err(failed))) => return Err(failed.into()),
             // Whoever looked for us panicked.
             Err(gone) => return Err(io::Error::other(gone)),
         }
@@ -80,9 +107,7 @@ fn look_for_all(queue: &Mutex<Queue>, take: impl Fn(&[Roots]) -> io::Result<Cens
         .into_iter()
         .map(|waiting| (waiting.roots, waiting.turn))
         .unzip();
-    let seen = take(&roots)
-        .map(Arc::new)
-        .map_err(|error| (error.kind(), error.to_string()));
+    let seen = take(&roots).map(Arc::new).map_err(Failed::from);
     drop(handing_over);
     for turn in turns {
         // Whoever has gone does not want to know.
