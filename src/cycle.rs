@@ -5,8 +5,12 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 
-use petgraph::algo::tarjan_scc;
+use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
+
+/// How many edges are looked at in one knot: in one of thousands of names, the shortest of the cycles
+/// that were found until then is short enough.
+const MOST_STEPS: usize = 1_000_000;
 
 /// Finds a shortest cycle in each knot of `edges` (pairs of who needs and who is needed), as a path
 /// that starts and ends at the same name: `[a, b, a]`. An edge from a name to itself is a cycle.
@@ -21,7 +25,9 @@ pub fn find_cycles<'a, N: Ord + Clone + 'a>(
         let to = *nodes.entry(to).or_insert_with(|| graph.add_node(to));
         graph.update_edge(from, to, ());
     }
-    let mut knots: Vec<Vec<NodeIndex>> = tarjan_scc(&graph)
+    // Not Tarjan's way, which petgraph goes by recursion: a chain of some ten thousand names would
+    // overflow the stack.
+    let mut knots: Vec<Vec<NodeIndex>> = kosaraju_scc(&graph)
         .into_iter()
         .filter(|knot| knot.len() > 1 || graph.contains_edge(knot[0], knot[0]))
         .collect();
@@ -32,8 +38,13 @@ pub fn find_cycles<'a, N: Ord + Clone + 'a>(
     knots
         .iter()
         .filter_map(|knot| {
+            let mut steps = 0;
             knot.iter()
-                .filter_map(|start| shortest_cycle_through(&graph, knot, *start))
+                .map_while(|start| {
+                    let has_time = steps < MOST_STEPS;
+                    has_time.then(|| shortest_cycle_through(&graph, knot, *start, &mut steps))
+                })
+                .flatten()
                 .min_by_key(Vec::len)
         })
         .map(|path| path.into_iter().map(|node| graph[node].clone()).collect())
@@ -44,6 +55,7 @@ fn shortest_cycle_through<N>(
     graph: &DiGraph<&N, ()>,
     knot: &[NodeIndex],
     start: NodeIndex,
+    steps: &mut usize,
 ) -> Option<Vec<NodeIndex>> {
     let mut came_from: BTreeMap<NodeIndex, NodeIndex> = BTreeMap::new();
     let mut queue = VecDeque::from([start]);
@@ -53,6 +65,7 @@ fn shortest_cycle_through<N>(
             .filter(|n| knot.binary_search(n).is_ok())
             .collect();
         next.sort();
+        *steps += next.len();
         for neighbor in next {
             if neighbor == start {
                 let mut path = vec![start];
@@ -90,6 +103,15 @@ mod tests {
     #[test]
     fn a_self_edge_is_a_cycle() {
         assert_eq!(cycles(&[("a", "a")]), [["a", "a"]]);
+    }
+
+    #[test]
+    fn a_cycle_through_thousands_is_found_without_trying_each_of_them() {
+        let names: Vec<usize> = (0..9000).collect();
+        let next = names.iter().cycle().skip(1);
+        let cycles = find_cycles(names.iter().zip(next));
+        assert_eq!(cycles.len(), 1);
+        assert_eq!(cycles[0].len(), 9001);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! | 5 | [`Blocked`](ExitCode::Blocked) | a service cannot start until somebody mends something |
 //! | 78 | [`Manifest`](ExitCode::Manifest) | the manifest is wrong or missing (`EX_CONFIG` of sysexits.h) |
 //! | 130 | [`Interrupted`](ExitCode::Interrupted) | Ctrl-C ended the waiting (128 + SIGINT, as shells say it) |
+//! | 143 | [`Terminated`](ExitCode::Terminated) | SIGTERM ended the watching (128 + SIGTERM) |
 //!
 //! A reader that goes away (`baudbot logs | head`) is not an error: the exit code is 0.
 
@@ -33,11 +34,13 @@ pub enum ExitCode {
     Manifest = 78,
     /// Ctrl-C ended the waiting.
     Interrupted = 130,
+    /// SIGTERM ended the watching.
+    Terminated = 143,
 }
 
 impl ExitCode {
     /// Every code, in the order of the table.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Done,
         Self::Failed,
         Self::Usage,
@@ -46,6 +49,7 @@ impl ExitCode {
         Self::Blocked,
         Self::Manifest,
         Self::Interrupted,
+        Self::Terminated,
     ];
 
     /// The number that the process ends with.

@@ -163,12 +163,36 @@ pub enum Action {
 
 /// A name in an order that nothing answers to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no service or group is called `{selector}`")]
+#[error("{}", self.text())]
 pub struct UnknownSelector {
     /// The name as it was given.
     pub selector: String,
+    /// Whether it is the name of a template, which runs only as its instances.
+    pub is_template: bool,
     /// The nearest name that exists.
     pub similar: Option<String>,
+}
+
+impl UnknownSelector {
+    fn text(&self) -> String {
+        let name = &self.selector;
+        match self.is_template {
+            true => format!("`{name}` is a template, and only instances of it can run"),
+            false => format!("no service or group is called `{name}`"),
+        }
+    }
+
+    /// What to do about it, where that can be said.
+    pub fn help(&self) -> Option<String> {
+        let name = &self.selector;
+        if self.is_template {
+            return Some(format!(
+                "name an instance, as in `baudbot start {name}@one`; `baudbot status` lists those that there are"
+            ));
+        }
+        let similar = self.similar.as_ref()?;
+        Some(format!("a similar name exists: `{similar}`"))
+    }
 }
 
 /// Resolves `selection` (empty: everything) and plans `order`.

@@ -229,6 +229,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Remove `health`, or make it `type: process`.",
     ),
     entry(
+        "manifest::impossible_when",
+        "A `when` asks for a variable to be set and to be unset, so it can never hold.",
+        "Remove one of the two.",
+    ),
+    entry(
         "manifest::include_cycle",
         "Files include each other in a circle.",
         "Remove the `include` that leads back.",
@@ -407,6 +412,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "manifest::reserved_limit",
         "A service sets `limits.locks`, in which baudbot keeps the mark of its processes.",
         "Remove it; the kernel has ignored this limit since Linux 2.4.25.",
+    ),
+    entry(
+        "manifest::reserved_variable",
+        "A variable is set by `env` that the supervisor sets itself, so the value would be lost.",
+        "Use another name.",
     ),
     entry(
         "manifest::self_dependency",

@@ -65,7 +65,8 @@ Exit codes:
   4    --timeout passed; the work goes on
   5    a service is blocked until somebody mends something
   78   the manifest is wrong or missing
-  130  interrupted";
+  130  interrupted
+  143  ended by SIGTERM";
 
 /// Runs the services that one manifest declares, and proves that nothing is left when they stop.
 #[derive(Debug, Parser)]
@@ -207,12 +208,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Some(exit) = completions::answer(command) {
         return exit;
     }
-    let arguments = match parse(arguments) {
+    let arguments_given: Vec<OsString> = arguments.into_iter().collect();
+    let arguments = match parse(arguments_given.iter().cloned()) {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are no errors, and a reader that went away is none either.
             let is_error = error.use_stderr();
             let _ = error.print();
+            if is_error {
+                tell_of_file(&arguments_given);
+            }
             return if is_error {
                 ExitCode::Usage
             } else {
@@ -223,8 +228,41 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let call = Call::new(arguments.options);
     match dispatch(&call, arguments.command) {
         Ok(code) => code,
-        Err(failure) => failure.tell(&call),
+        Err(failure) => {
+            let exit = failure.tell(&call);
+            if exit == ExitCode::Usage {
+                tell_of_file(&arguments_given);
+            }
+            exit
+        }
     }
+}
+
+/// Where a name was expected and the file of a manifest was given: how it is named.
+fn tell_of_file(arguments: &[OsString]) {
+    let Some(file) = file_for_name(arguments, &|path| path.is_file()) else {
+        return;
+    };
+    let look = crate::render::Look::of(&std::io::stderr(), crate::render::ColorChoice::Auto);
+    let text = crate::render::failure::help(&crate::render::failure::file_for_name(&file), &look);
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+}
+
+/// The YAML file that stands among the arguments of a command without being the value of `--file`.
+fn file_for_name(
+    arguments: &[OsString],
+    is_file: &dyn Fn(&std::path::Path) -> bool,
+) -> Option<String> {
+    let words = arguments.iter().map(|word| word.to_string_lossy());
+    let words: Vec<_> = words.take_while(|word| word != "--").collect();
+    let follows = words.iter().any(|word| word == "logs" || word == "events");
+    let is_yaml = |word: &str| word.ends_with(".yaml") || word.ends_with(".yml");
+    let is_named = |before: &str| before == "--file" || before == "-f" && !follows;
+    words.windows(2).skip(1).find_map(|pair| {
+        let (before, word) = (&pair[0], &pair[1]);
+        let is_meant = is_yaml(word) && !is_named(before) && is_file(std::path::Path::new(&**word));
+        is_meant.then(|| call::quoted(word))
+    })
 }
 
 fn dispatch(call: &Call, command: Command) -> Result<ExitCode, Failure> {
@@ -288,6 +326,32 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_a_name_is_noticed() {
+        let found = |line: &str| {
+            let words: Vec<OsString> = line.split(' ').map(Into::into).collect();
+            file_for_name(&words, &|path| path != std::path::Path::new("no.yaml"))
+        };
+        for line in [
+            "bb up x.yaml",
+            "bb logs -f x.yaml",
+            "bb events -f ./x.yaml",
+            "bb up a x.yml",
+        ] {
+            assert!(found(line).is_some(), "{line}");
+        }
+        for line in [
+            "bb up -f x.yaml",
+            "bb -f x.yaml up web",
+            "bb logs -f --file x.yaml",
+            "bb logs -f web",
+            "bb up no.yaml",
+            "bb exec a -- cat x.yaml",
+        ] {
+            assert_eq!(found(line), None, "{line}");
+        }
     }
 
     fn file_of(words: &[&str]) -> Option<PathBuf> {

@@ -8,7 +8,7 @@ use crate::control::protocol::{OrderRequest, VERSION};
 use crate::exit::ExitCode;
 use crate::graph::Graph;
 use crate::manifest::model::Manifest;
-use crate::plan::{Observed, Order, Plan, Selector, plan};
+use crate::plan::{Observed, Order, Plan, Selector, UnknownSelector, plan};
 use crate::render;
 use crate::store::Project;
 
@@ -113,12 +113,8 @@ fn against_nothing(
         .map_err(|cycle| Failure::of(code!("manifest::dependency_cycle"), &cycle))?;
     plan(order, selection, manifest, &graph, &Observed::default()).map_err(|unknown| {
         let messages: Vec<String> = unknown.iter().map(ToString::to_string).collect();
-        let similar: Vec<&String> = unknown
-            .iter()
-            .filter_map(|one| one.similar.as_ref())
-            .collect();
-        let help =
-            (!similar.is_empty()).then(|| format!("there is {}", render::human::names(similar)));
+        let helps: Vec<String> = unknown.iter().filter_map(UnknownSelector::help).collect();
+        let help = (!helps.is_empty()).then(|| helps.join("; "));
         Failure::new(
             code!("cli::unknown_name"),
             ExitCode::Usage,

@@ -22,7 +22,7 @@ use super::up::{Waiting, bring_up};
 use super::{Call, project, session};
 use crate::control::protocol::News;
 use crate::exit::ExitCode;
-use crate::manifest::ReadFrom;
+use crate::manifest::{ReadFrom, is_gone};
 use crate::plan::{Order, Selector};
 use crate::render::outcome;
 use crate::store::Project;
@@ -38,7 +38,7 @@ const BUFFER: usize = 16 << 10;
 pub(super) async fn run(call: &Call, selection: Vec<Selector>) -> Result<ExitCode, Failure> {
     let (file, loaded) = project::load(call)?;
     let mut watched = loaded.from;
-    watched.files.insert(file);
+    watched.files.insert(file.clone());
     let mut edits = Edits::of(&watched)?;
     let waiting = Waiting::default();
     let mut interrupted = interrupts()?;
@@ -62,7 +62,15 @@ pub(super) async fn run(call: &Call, selection: Vec<Selector>) -> Result<ExitCod
                 break;
             }
         }
-        let (_, loaded) = project::load(call)?;
+        let loaded = match project::load(call) {
+            Ok((found, loaded)) if found == file && !is_gone(&file) => loaded,
+            // An editor or a checkout has put it away for a moment. Another manifest, further up, is
+            // not the one that is watched.
+            Ok(_) | Err(_) => {
+                call.note(&outcome::away(&file, &call.err));
+                continue;
+            }
+        };
         // Of a broken manifest only a part is known: what was watched stays so.
         if loaded.manifest.is_some() {
             watched

@@ -60,7 +60,10 @@ pub(super) fn select(
                 .chain(held())
                 .map(ToString::to_string);
             let groups = manifest.groups.keys().map(|group| format!("@{group}"));
+            let is_template = matches!(selector, Selector::Service(_))
+                && manifest.templates.contains_key(text.as_str());
             unknown.push(UnknownSelector {
+                is_template,
                 similar: similar(&text, names.chain(groups)),
                 selector: text,
             });

@@ -49,6 +49,13 @@ pub fn help(help: &str, look: &Look) -> String {
     format!("{} {help}\n", look.paint(TYPED, "help:"))
 }
 
+/// A manifest was given where a name was expected; `file` is quoted for a shell.
+pub fn file_for_name(file: &str) -> String {
+    format!(
+        "a manifest is named by `--file {file}`; `-f` means the same, but in `logs` and `events` it is to follow"
+    )
+}
+
 /// An error and all that caused it, in one line.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();

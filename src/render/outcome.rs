@@ -22,6 +22,17 @@ pub fn up(tally: &Tally, elapsed: Duration, look: &Look) -> String {
     format!("{} {elapsed}\n", tally.outcome(look))
 }
 
+/// The manifest that is watched is not there; the watching goes on.
+pub fn away(file: &std::path::Path, look: &Look) -> String {
+    super::failure::note(
+        &format!(
+            "{} is not there: what runs goes on, and is looked at again when the file is back",
+            file.display()
+        ),
+        look,
+    )
+}
+
 /// How a command about one service is typed.
 pub type Typed<'a> = dyn Fn(&str, &ServiceName) -> String + 'a;
 

@@ -389,14 +389,10 @@ fn unknown_selectors(unknown: &[UnknownSelector]) -> Refusal {
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join("; ");
-    let similar: Vec<String> = unknown
-        .iter()
-        .filter_map(|one| one.similar.as_ref())
-        .map(|name| format!("`{name}`"))
-        .collect();
-    let help = match similar.as_slice() {
+    let helps: Vec<String> = unknown.iter().filter_map(UnknownSelector::help).collect();
+    let help = match helps.as_slice() {
         [] => "`baudbot status` lists the names".to_owned(),
-        names => format!("a similar name exists: {}", names.join(", ")),
+        helps => helps.join("; "),
     };
     refusal(
         code!("run::unknown_name"),

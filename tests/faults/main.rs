@@ -21,6 +21,7 @@ mod overtaken;
 mod patterns;
 mod service_manager;
 mod settling;
+mod small;
 mod survivors;
 mod unseen;
 mod yaml;

@@ -45,6 +45,8 @@ const RULES_NO_SCHEMA_CAN_SAY: &[&str] = &[
     "unknown_export",
     "delay_over_maximum",
     "set_and_unset",
+    "impossible_when",
+    "reserved_variable",
     // What is found where the order is given.
     "include_not_found",
     "include_cycle",

@@ -39,7 +39,7 @@ pub(super) async fn run(
     tokio::select! {
         result = watch(call, project, arguments) => match result? {},
         _ = interrupted.recv() => Ok(ExitCode::Interrupted),
-        _ = terminated.recv() => Ok(ExitCode::Interrupted),
+        _ = terminated.recv() => Ok(ExitCode::Terminated),
         _ = hung_up.recv() => Ok(ExitCode::Interrupted),
     }
 }

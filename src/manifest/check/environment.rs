@@ -163,6 +163,7 @@ pub(super) fn resolve(
         variables.extend(set.clone());
         environment.set.extend(set);
     }
+    reserved(&layers, raw, diagnostics);
     environment.unset = unset(&layers, diagnostics);
     for name in &environment.unset {
         variables.remove(name);
@@ -394,6 +395,49 @@ fn set(
         }
     }
     set
+}
+
+/// What the supervisor tells to every service.
+const TOLD: &[&str] = &[
+    "BAUDBOT_PROJECT",
+    "BAUDBOT_SERVICE",
+    "BAUDBOT_FILE",
+    "BAUDBOT_STATE_DIR",
+];
+
+/// What it tells to a service that speaks as `sd_notify(3)` does.
+const TOLD_TO_SPEAKERS: &[&str] = &["NOTIFY_SOCKET", "WATCHDOG_USEC"];
+
+/// The supervisor's own variables are not to be set.
+fn reserved(layers: &[Layer<'_>], raw: &raw::Service, diagnostics: &mut Vec<Diagnostic>) {
+    let notifies = |ready: &raw::Ready| ready.notify.value() == Some(&true);
+    let speaks = raw.ready.value().is_some_and(notifies)
+        || raw
+            .health
+            .value()
+            .is_some_and(|health| health.watchdog.value().is_some());
+    for layer in layers {
+        let Some(table) = layer.env.value() else {
+            continue;
+        };
+        for (key, _) in &table.0 {
+            let name = key.value.as_str();
+            if !(TOLD.contains(&name) || speaks && TOLD_TO_SPEAKERS.contains(&name)) {
+                continue;
+            }
+            diagnostics.push(
+                Diagnostic::error(
+                    "reserved_variable",
+                    format!(
+                        "{} sets `{name}`, which the supervisor sets",
+                        layer.what("env")
+                    ),
+                )
+                .label(key.span, "this value would be lost")
+                .help("use another name"),
+            );
+        }
+    }
 }
 
 pub(super) fn bad_variable(name: &str, span: Span) -> Diagnostic {

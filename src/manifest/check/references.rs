@@ -234,17 +234,26 @@ pub(super) fn cycles(world: &World<'_>) -> Vec<Diagnostic> {
         .collect()
 }
 
+/// How many names at each end of a cycle are told.
+const MOST_NAMES: usize = 6;
+
 fn cycle(
     path: &[ServiceName],
     edges: &IndexMap<(&ServiceName, &ServiceName), &Edge>,
 ) -> Diagnostic {
-    let names: Vec<String> = path.iter().map(|name| format!("`{name}`")).collect();
+    let mut names: Vec<String> = path.iter().map(|name| format!("`{name}`")).collect();
+    // Of a long way around, both ends show where it is.
+    if names.len() > 2 * MOST_NAMES {
+        let left_out = names.len() - 2 * MOST_NAMES;
+        let range = MOST_NAMES..names.len() - MOST_NAMES;
+        names.splice(range, [format!("{left_out} more")]);
+    }
     let mut diagnostic = Diagnostic::error(
         "dependency_cycle",
         format!("services depend on each other: {}", names.join(" -> ")),
     )
     .help("remove one of these dependencies");
-    for step in path.windows(2) {
+    for step in path.windows(2).take(2 * MOST_NAMES) {
         if let Some(edge) = edges.get(&(&step[0], &step[1])) {
             let text = format!("`{}` needs `{}`{}", step[0], step[1], edge.through());
             diagnostic = diagnostic.label(edge.span, text);

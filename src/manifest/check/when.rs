@@ -59,8 +59,31 @@ pub(super) fn resolve(
             .and_then(|program| executable(program, texts, values)),
         unmet: None,
     };
+    never_holds(raw, values);
     when.unmet = unmet(&when, resolved, texts, world);
     when
+}
+
+/// A variable that must be set and unset at once.
+fn never_holds(raw: &raw::When, values: &mut Values<'_>) {
+    let (Some(set), Some(unset)) = (raw.env.written(), raw.no_env.written()) else {
+        return;
+    };
+    let unset = OneOrMany::items(unset);
+    for (name, span) in OneOrMany::items(set) {
+        let Some((_, other)) = unset.iter().find(|(other, _)| *other == name) else {
+            continue;
+        };
+        values.diagnostics.push(
+            Diagnostic::error(
+                "impossible_when",
+                format!("{} can never hold", values.what("when")),
+            )
+            .label(span, format!("`{name}` must be set"))
+            .label(*other, "and must not be")
+            .help("remove one of the two"),
+        );
+    }
 }
 
 fn names(field: &Field<OneOrMany>, values: &mut Values<'_>) -> Vec<String> {
