@@ -370,8 +370,9 @@ services:
     let up = up
         .notes("`crash` is failed: exited with 7")
         .notes("crash | line 12")
-        .notes("help: see all with `baudbot -f baudbot.yaml logs crash`")
-        .notes("`after` is blocked: ")
+        .notes("1 service waits for it: `after`")
+        .notes("help: see the whole story with `baudbot -f baudbot.yaml why crash`")
+        .notes("once that is mended: `baudbot -f baudbot.yaml start crash`")
         .notes("1 of 3 services up");
     assert!(
         !up.err.contains("line 2\n"),

@@ -92,7 +92,11 @@ fn what_runs_is_taken_over_and_stopped_without_room_too() {
     scene.expect_state("a", "ready");
     scene.kill_supervisor();
     assert!(is_alive(service));
-    scene.run(["up"]).success();
+    // The order itself needs room for the manifest, which the last page of the ledger may still have;
+    // to take over what runs does not.
+    let up = scene.run(["up"]);
+    let is_told = up.stderr.contains("No space left on device");
+    assert!(up.code == Some(0) || is_told, "{up:?}");
     assert_eq!(scene.pid("a"), service);
     scene.run(["down"]).success();
     assert!(!is_alive(service));

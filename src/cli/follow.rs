@@ -442,7 +442,7 @@ fn tell_first_failure(
     let before = following.failed_before.get(name).copied().unwrap_or(0);
     let has_failed = service.state == StateWord::Backoff && service.failures > before;
     if has_failed && !service.has_been_ready && following.told.insert(name.clone()) {
-        progress.print(&up::first_failure(call, project, name));
+        progress.print(&up::first_failure(call, project, name, service));
     }
 }
 

@@ -362,10 +362,15 @@ fn tell_causes(call: &Call, project: &Project, following: &Following) {
 }
 
 /// What is told when a service fails for the first time.
-pub(super) fn first_failure(call: &Call, project: &Project, name: &ServiceName) -> String {
+pub(super) fn first_failure(
+    call: &Call,
+    project: &Project,
+    name: &ServiceName,
+    service: &ServiceStatus,
+) -> String {
     let lines = last_lines::of_run(project, name, Whose::Latest, FIRST_LINES);
     let why = call.typed(&format!("why {name}"));
-    outcome::first_failure(name, &lines, &why, &call.err)
+    outcome::first_failure(name, service, &lines, &why, &call.err)
 }
 
 /// The last lines of the run that failed.

@@ -38,7 +38,7 @@ pub struct Life {
     since: Moment,
     restarts: u32,
     row: Row,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     has_been_ready: bool,
     state: SavedState,
     /// The run that it got last.
@@ -67,7 +67,7 @@ enum SavedState {
     Ready {
         run: SavedRun,
         since: Moment,
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         settles: Option<Moment>,
         #[serde(default)]
         checks: Checks,

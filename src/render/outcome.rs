@@ -114,8 +114,23 @@ enum Next {
 }
 
 /// A service that failed for the first time and is tried again: what it printed last.
-pub fn first_failure(name: &ServiceName, lines: &[Line], why: &str, look: &Look) -> String {
-    last_lines(name, lines, look) + &help(&format!("see the whole story with `{why}`"), look)
+/// In a pipe the line before this one tells how.
+pub fn first_failure(
+    name: &ServiceName,
+    service: &ServiceStatus,
+    lines: &[Line],
+    why: &str,
+    look: &Look,
+) -> String {
+    let how = match look.is_live {
+        true => format!(
+            "{}: {}\n",
+            look.paint(STRONG, name.as_str()),
+            state(service, look)
+        ),
+        false => String::new(),
+    };
+    how + &last_lines(name, lines, look) + &help(&format!("see the whole story with `{why}`"), look)
 }
 
 fn last_lines(name: &ServiceName, lines: &[Line], look: &Look) -> String {
