@@ -27,6 +27,9 @@ use crate::render::status::{Screen, status as screen};
 use crate::render::tally::is_as_wanted;
 use crate::store::Project;
 
+/// How long the status may take after the time is up.
+const LAST_LOOK: Duration = Duration::from_secs(1);
+
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Which services; all, when none is named
@@ -73,7 +76,13 @@ pub(super) async fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, 
         if waited == wait::Waited::Interrupted {
             return Ok(ExitCode::Interrupted);
         }
-        let status = present(call, &project, &arguments.selection).await?;
+        let status = present(call, &project, &arguments.selection);
+        // A supervisor that did not answer in time is not waited for once more.
+        let patience = (waited == wait::Waited::TimedOut).then_some(LAST_LOOK);
+        let Some(status) = session::Limit::of(patience).within(status).await else {
+            return Ok(session::not_answered_in_time(call, &project));
+        };
+        let status = status?;
         show(call, &status, arguments.json)?;
         return Ok(waited.exit(what, &status));
     }

@@ -276,7 +276,7 @@ pub fn timed_out<'a>(
 /// Time is up before the supervisor has answered; `what_to_do` about that.
 pub fn not_answered(what_to_do: Option<&str>, look: &Look) -> String {
     let text = format!(
-        "{} the supervisor has not answered; it may take the order yet\n",
+        "{} the supervisor has not answered; what was asked of it may be done yet\n",
         look.paint(BUSY, "timed out:")
     );
     text + &what_to_do.map_or_else(String::new, |text| help(text, look))

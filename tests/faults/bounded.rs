@@ -35,7 +35,15 @@ fn a_stopped_supervisor_does_not_hold_up_an_order_beyond_its_timeout() {
     scene.run(["up"]).success();
     let supervisor = scene.supervisor();
     kill(supervisor, 19);
-    for order in ["up", "start a", "restart a", "stop a", "down", "down --now"] {
+    for order in [
+        "up",
+        "start a",
+        "restart a",
+        "stop a",
+        "down",
+        "down --now",
+        "status --wait",
+    ] {
         let begun = Instant::now();
         let words = order.split(' ').chain(["--timeout", "300ms"]);
         let outcome = scene.run(words).code(4);
