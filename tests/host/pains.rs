@@ -232,7 +232,7 @@ fn p12_each_start_reads_the_env_file_anew_and_inherits_nothing() {
 fn p14_what_is_not_configured_is_blocked_or_skipped_and_never_tried() {
     let host = Host::new();
     host.set_variables("");
-    let up = host.scene.run(["up"]).code(5);
+    let up = host.scene.run(["up"]).code(1);
     assert!(
         up.stderr.contains("there is no provider's key"),
         "{}",
@@ -348,9 +348,9 @@ fn p22_down_works_without_a_supervisor() {
 fn p23_a_bridge_that_its_broker_answers_no_longer_is_not_well() {
     let host = Host::new();
     let text = fs::read_to_string(host.scene.path("baudbot.yaml")).unwrap();
-    let short = text.replace(
-        "max_age: 120s }, interval: 30s",
-        "max_age: 1s }, interval: 100ms",
+    let short = text.replace("[ $age -le 120 ]", "[ $age -le 1 ]").replace(
+        "      interval: 30s\n      failures: 2",
+        "      interval: 100ms\n      failures: 2",
     );
     assert_ne!(text, short);
     fs::remove_file(host.scene.path("baudbot.yaml")).unwrap();
@@ -358,15 +358,70 @@ fn p23_a_bridge_that_its_broker_answers_no_longer_is_not_well() {
     host.scene.run(["up"]).success();
     let bridge = host.scene.pid(BRIDGE);
     fs::write(host.scene.home().join("broker-is-away"), "").unwrap();
-    // It goes on holding its port; that alone is not being well.
-    wait_until("it is found out, and started again", || !is_alive(bridge));
-    let reason = host.scene.service(BRIDGE).to_string();
-    assert!(reason.contains("broker-health.json"), "{reason}");
+    // It goes on holding its port and writing its file; that alone is not being well.
+    wait_until("it is found out", || {
+        host.scene.service(BRIDGE)["state"] == "unhealthy"
+    });
+    let reason = host.scene.service(BRIDGE)["reason"].to_string();
+    assert!(reason.contains("the last poll that succeeded"), "{reason}");
+    assert_eq!(host.scene.pid(BRIDGE), bridge, "a new start would not help");
     fs::remove_file(host.scene.home().join("broker-is-away")).unwrap();
-    host.scene.run(["up"]).success();
-    host.scene.expect_state(BRIDGE, "ready");
+    wait_until("it is well again", || {
+        host.scene.service(BRIDGE)["state"] == "ready"
+    });
     host.scene.run(["down"]).success();
     host.scene.end();
+}
+
+#[test]
+fn half_of_a_transport_is_told_by_name_and_its_first_names_are_taken() {
+    let host = Host::new();
+    let half = VARIABLES.replace("GATEWAY_BROKER_PUBLIC_KEY=d\n", "");
+    host.set_variables(&half);
+    let up = host.scene.run(["up"]).code(5);
+    assert!(
+        up.stderr.contains("GATEWAY_BROKER_PUBLIC_KEY"),
+        "{}",
+        up.stderr
+    );
+    host.scene.expect_state(BRIDGE, "blocked");
+    host.scene.expect_state("gateway-socket", "skipped");
+    let older = VARIABLES
+        .replace("GATEWAY_BROKER_URL", "SLACK_BROKER_URL")
+        .replace("GATEWAY_BROKER_ORG_ID", "GATEWAY_BROKER_WORKSPACE_ID");
+    host.set_variables(&older);
+    host.scene.run(["up"]).success();
+    host.scene.expect_state(BRIDGE, "ready");
+    end(host);
+}
+
+#[test]
+fn a_login_without_a_key_gives_the_agents_their_model() {
+    let host = Host::new();
+    let keyless = VARIABLES.replace("ANTHROPIC_API_KEY=sk-ant-stand-in\n", "");
+    host.set_variables(&keyless);
+    let login = host.scene.home().join(".pi/agent/auth.json");
+    fs::write(login, r#"{"openai-codex": {"type": "oauth"}}"#).unwrap();
+    host.scene.run(["up"]).success();
+    let log = host.scene.logs("control-agent");
+    assert!(log.contains("runs openai-codex/gpt-5.2-codex"), "{log}");
+    end(host);
+}
+
+#[test]
+fn the_agents_heartbeat_finds_the_log_of_the_bridge_where_it_was() {
+    let host = Host::new();
+    let logs = host.scene.home().join(".pi/agent/logs");
+    fs::create_dir_all(&logs).unwrap();
+    fs::write(logs.join("gateway-bridge.log"), "of last year\n").unwrap();
+    host.scene.run(["up"]).success();
+    for name in ["gateway-bridge.log", "slack-bridge.log"] {
+        let log = fs::read_to_string(logs.join(name)).unwrap();
+        assert!(log.contains("bridge: listens on port"), "{log}");
+    }
+    let old = fs::read_to_string(logs.join("gateway-bridge.log.old")).unwrap();
+    assert_eq!(old, "of last year\n");
+    end(host);
 }
 
 #[test]

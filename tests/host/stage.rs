@@ -11,14 +11,7 @@ use std::process::Stdio;
 
 use crate::scene::{self, Outcome, Scene, append, free_port, wait_until};
 
-pub(crate) const TASKS: [&str; 6] = [
-    "validate-env",
-    "harden",
-    "prune",
-    "redact",
-    "integrity",
-    "stale-sockets",
-];
+pub(crate) const TASKS: [&str; 3] = ["validate-env", "integrity", "model"];
 pub(crate) const AGENTS: [&str; 2] = ["control-agent", "sentry-agent"];
 pub(crate) const BRIDGE: &str = "gateway-broker";
 
@@ -71,7 +64,7 @@ impl Host {
             .lines()
             .filter_map(|line| line.split_once('='))
             .map(|(name, _)| format!("{name}=\n"))
-            .chain(["BRIDGE_API_PORT BAUDBOT_STARTUP_INTEGRITY_MODE GATEWAY_BOT_TOKEN GATEWAY_APP_TOKEN OPENAI_API_KEY"
+            .chain(["BRIDGE_API_PORT SLACK_BROKER_URL GATEWAY_BROKER_WORKSPACE_ID BAUDBOT_STARTUP_INTEGRITY_MODE GATEWAY_BOT_TOKEN GATEWAY_APP_TOKEN OPENAI_API_KEY"
                 .split(' ')
                 .map(|name| format!("{name}=\n"))
                 .collect()])
