@@ -214,8 +214,8 @@ defaults: { working_dir: /, stop: { timeout: 1500ms } }
 groups:
   helpers: { cleanup: { strategy: tmux-prefix, prefix: helper- } }
 services:
-  a: { command: 'echo "$$HOME and $${HOME} costs $5"', umask: "077", env: { X: "$$$${y}" } }
-  b: { type: tmux, command: [sh], depends_on: { a: { condition: started } } }
+  a: { command: 'echo "$HOME, $$, $$$${HOME} and $${HOME} cost $5"', umask: "077", env: { X: "$$$${y}" } }
+  b: { type: tmux, command: [bash, -c, "echo $$ $$$${x} $${x}", "$$ $${x} 5$"], depends_on: { a: { condition: started } } }
   c:
     command: [sleep, 5]
     success_exit: [0, 3, HUP]

@@ -11,7 +11,7 @@ use scene::{Scene, is_alive, wait_for_file, wait_until};
 use serde_json::Value;
 
 /// A leader, and a child of it that left its group, its session and its parent.
-const ESCAPER: &str = r#"[sh, -c, "setsid sh -c 'echo $$$$ > escaped; exec sleep 1000' & trap 'exit 0' TERM; while :; do sleep 1000 & wait; done"]"#;
+const ESCAPER: &str = r#"[sh, -c, "setsid sh -c 'echo $$ > escaped; exec sleep 1000' & trap 'exit 0' TERM; while :; do sleep 1000 & wait; done"]"#;
 
 fn pid_in(scene: &Scene, name: &str) -> i32 {
     wait_for_file(&scene.path(name)).trim().parse().unwrap()

@@ -105,7 +105,7 @@ fn a_lost_server_is_noticed_and_its_services_come_back() {
 services:
   deaf:
     type: tmux
-    command: "trap '' HUP; echo $$$$ >> deaf; while :; do sleep 1000 & wait; done"
+    command: "trap '' HUP; echo $$ >> deaf; while :; do sleep 1000 & wait; done"
     restart: {delay: 10ms}
     stop: {timeout: 1s}
   steady: {command: [sleep, '1000']}

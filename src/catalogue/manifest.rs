@@ -26,7 +26,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry(
         "manifest::bad_expansion",
         "A `${…}` has no end, is nested too deep, or asks for something that does not exist.",
-        "Write `$$` for a plain `$`; `docs/manifest.md` lists what `${…}` knows.",
+        "Write `$${` for a plain `${`; `docs/manifest.md` lists what `${…}` knows.",
     ),
     entry(
         "manifest::bad_export",
@@ -177,6 +177,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "manifest::depends_on_template",
         "A service depends on a template, of which `up` starts no instance.",
         "Declare a service of its own for what others need.",
+    ),
+    entry(
+        "manifest::doubled_dollar",
+        "A script has `$$` before a name, which a shell reads as its process number and the name.",
+        "Write `$NAME`: a `$` is doubled only before a `{`, as in `$${NAME##*/}`.",
     ),
     entry(
         "manifest::duplicate_key",
@@ -552,6 +557,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "manifest::unset_variable",
         "The manifest needs a variable that is not set.",
         "Set it, or give it a default: `${NAME:-default}`.",
+    ),
+    entry(
+        "manifest::value_in_script",
+        "A value that a service exports or that an instance is given as a param stands in a script, where it would be code.",
+        "Put it into `env`, and write `\"$NAME\"` in the script; or make the command a list without a shell.",
     ),
     entry(
         "manifest::writable_by_others",

@@ -9,7 +9,8 @@
 //! | `${baudbot.project}` … | what baudbot itself knows |
 //! | `${instance}` `${param.NAME}` | what an instance of a template is called, and was given |
 //! | `${service.export}` | what a service exports: known later, so a [placeholder](super::reference) |
-//! | `$$` | `$` |
+//! | `$${` | `${` |
+//! | `$$` | `$`; in a script `$$`, which is a shell's process number |
 //!
 //! Words may hold `${…}` again and are looked at only when they are used. A `$` before anything else
 //! stays as it is: it belongs to the shell of a command.
@@ -27,6 +28,9 @@ const LONGEST: usize = 128 * 1024;
 /// Takes note of a reference: where it stands, the service and its export.
 pub(crate) type Note<'a> = dyn Fn(Range<usize>, &str, &str) + 'a;
 
+/// Takes note of a variable or a param whose value may enter the text: where it stands, and its name.
+pub(crate) type NoteUse<'a> = dyn Fn(Range<usize>, &str) + 'a;
+
 /// What `${…}` can see.
 pub(crate) struct Scope<'a> {
     /// The variables that win.
@@ -39,6 +43,10 @@ pub(crate) struct Scope<'a> {
     pub(crate) is_service: &'a dyn Fn(&str) -> bool,
     /// Where references to exports are noted; `None` where there may be none.
     pub(crate) references: Option<&'a Note<'a>>,
+    /// Told of each variable and param whose value may enter the text.
+    pub(crate) used: &'a NoteUse<'a>,
+    /// Whether the text is a script, whose `$$` is its own.
+    pub(crate) is_script: bool,
 }
 
 impl Scope<'_> {
@@ -128,7 +136,8 @@ impl Expansion<'_> {
             at += plain;
             let rest = &rest[plain..];
             if rest.starts_with("$$") {
-                expanded.push('$');
+                let is_escape = !self.scope.is_script || rest[2..].starts_with('{');
+                expanded.push_str(if is_escape { "$" } else { "$$" });
                 at += 2;
             } else if rest.starts_with("${") {
                 let Some(length) = closing_brace(rest) else {
@@ -186,6 +195,10 @@ impl Expansion<'_> {
             .map(str::to_owned);
         let name = name.to_owned();
         let word = range.end - 1 - operator_chars.as_str().len()..range.end - 1;
+        if kind != Some('+') {
+            // Also when it is empty now: an instance may be given another value.
+            (self.scope.used)(range.clone(), &name);
+        }
         match (kind, value) {
             (Some('+'), Some(_)) | (Some('-'), None) => self.words(word, depth + 1),
             (Some('+'), None) => String::new(),
@@ -279,6 +292,10 @@ mod tests {
     }
 
     fn run(text: &str) -> Result<String, Vec<Kind>> {
+        run_as(text, false)
+    }
+
+    fn run_as(text: &str, is_script: bool) -> Result<String, Vec<Kind>> {
         let variables = map(&[("A", "a"), ("EMPTY", ""), ("HOME", "/service")]);
         let fallback = map(&[("HOME", "/ordering"), ("B", "b")]);
         let facts = map(&[("project", "shop")]);
@@ -288,6 +305,8 @@ mod tests {
             facts: &facts,
             is_service: &|name| name == "control-agent",
             references: None,
+            used: &|_, _| {},
+            is_script,
         };
         expand(text, &scope).map_err(|all| all.into_iter().map(|one| one.kind).collect())
     }
@@ -305,6 +324,24 @@ mod tests {
     fn a_plain_dollar_belongs_to_the_shell() {
         assert_eq!(run("echo $A $1 $(date) $"), ok("echo $A $1 $(date) $"));
         assert_eq!(run("kill $$$$; $${A}"), ok("kill $$; ${A}"));
+    }
+
+    #[test]
+    fn a_scripts_double_dollar_is_its_own_unless_a_brace_follows() {
+        for (text, script, elsewhere) in [
+            ("echo $$ > pid", "echo $$ > pid", "echo $ > pid"),
+            ("$$$$", "$$$$", "$$"),
+            ("$${A}", "${A}", "${A}"),
+            ("$${A##*/}", "${A##*/}", "${A##*/}"),
+            ("x.$$${A}", "x.$$a", "x.$a"),
+            ("$$$${A}", "$$${A}", "$${A}"),
+            ("${X:-$$}", "$$", "$"),
+            ("${X:-$${b}}", "${b}", "${b}"),
+            ("$$", "$$", "$"),
+        ] {
+            assert_eq!(run_as(text, true), ok(script), "{text} in a script");
+            assert_eq!(run(text), ok(elsewhere), "{text} elsewhere");
+        }
     }
 
     #[test]

@@ -348,6 +348,7 @@ impl Loader<'_> {
             sources: &self.sources,
             is_service: &|_| false,
             variables: &nothing,
+            given: &check::NOTHING_GIVEN,
             fallback: &self.context.environment,
             facts: &facts,
             references: None,

@@ -23,6 +23,7 @@ mod raw;
 pub mod reference;
 mod scalars;
 pub mod schema;
+pub(crate) mod script;
 mod similar;
 pub mod source;
 mod syntax;

@@ -17,6 +17,7 @@ use crate::manifest::model::{
     default_settle,
 };
 use crate::manifest::reference;
+use crate::manifest::script::script_of;
 use crate::manifest::{PrintError, to_yaml};
 use crate::port::{Host, Port, Protocol};
 
@@ -70,11 +71,20 @@ pub fn yaml(value: &Value) -> Result<String, PrintError> {
 impl Shown<'_> {
     /// Text that the manifest would expand: its own `$` are doubled where they would mean something.
     fn text(&self, text: &str) -> String {
+        reference::written(&self.masked(text), escaped)
+    }
+
+    /// The same of a script, in which `$$` means something only before a `{`.
+    fn script(&self, text: &str) -> String {
+        reference::written(&self.masked(text), escaped_in_script)
+    }
+
+    fn masked(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for secret in self.secrets {
             text = text.replace(secret.as_str(), MASK);
         }
-        reference::written(&text, escaped)
+        text
     }
 
     fn path(&self, path: &std::path::Path) -> String {
@@ -202,8 +212,16 @@ impl Shown<'_> {
 
     fn command(&self, command: &Command) -> Value {
         match command {
-            Command::Exec(argv) => argv.iter().map(|word| self.text(word)).collect(),
-            Command::Shell(text) => self.text(text).into(),
+            Command::Exec(argv) => {
+                let words: Vec<&str> = argv.iter().map(String::as_str).collect();
+                let script = script_of(&words);
+                let word = |(at, word): (usize, &&str)| match script == Some(at) {
+                    true => self.script(word),
+                    false => self.text(word),
+                };
+                words.iter().enumerate().map(word).collect()
+            }
+            Command::Shell(text) => self.script(text).into(),
         }
     }
 
@@ -446,9 +464,50 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
+/// In a script only the last `$` of several before a `{` can be doubled: an even number of them needs
+/// a `$` that stands apart.
+fn escaped_in_script(text: &str) -> String {
+    const APART: &str = "${_-$}${_+$}";
+    let mut escaped = String::with_capacity(text.len());
+    let mut dollars = 0;
+    for character in text.chars() {
+        match character {
+            '$' => dollars += 1,
+            '{' if dollars > 0 => {
+                if dollars % 2 == 0 {
+                    escaped.push_str(APART);
+                    dollars -= 1;
+                }
+                escaped.push_str(&"$".repeat(dollars + 1));
+                escaped.push('{');
+                dollars = 0;
+            }
+            character => {
+                escaped.push_str(&"$".repeat(dollars));
+                escaped.push(character);
+                dollars = 0;
+            }
+        }
+    }
+    escaped.push_str(&"$".repeat(dollars));
+    escaped
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dollars_of_a_script_are_doubled_only_before_a_brace() {
+        for (text, written) in [
+            ("echo $HOME $$ $$$ 5$", "echo $HOME $$ $$$ 5$"),
+            ("${HOME}", "$${HOME}"),
+            ("$${x}", "${_-$}${_+$}$${x}"),
+            ("$$${x}", "$$$${x}"),
+        ] {
+            assert_eq!(escaped_in_script(text), written);
+        }
+    }
 
     #[test]
     fn dollars_are_doubled_where_they_would_mean_something() {

@@ -53,8 +53,11 @@ async fn value(export: &Export, asked: &Asked) -> Result<String, String> {
         Source::File(path) => file(path, asked.began).await?,
         Source::Command(command) => run_command(command, asked, COMMAND_LIMIT).await?,
     };
-    if text.len() > LONGEST || text.contains('\0') {
-        return Err("it is too long, or no text".into());
+    if text.len() > LONGEST {
+        return Err(format!("it is longer than {} KiB", LONGEST / 1024));
+    }
+    if text.contains('\0') {
+        return Err("it holds a NUL character, which no argument and no variable can hold".into());
     }
     // What a program prints for a terminal is no part of a value.
     let plain = match &export.source {

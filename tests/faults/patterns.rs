@@ -82,7 +82,8 @@ services:
       url: {command: "printf '\\033[2mlisten\\033[0m \\033[36mhttp://x\\033[0m\\n'", pattern: "^listen (\\S+)$"}
       all: {command: "printf '\\033[36mabc\\033[0m\\n'"}
   client:
-    command: "printf '%s' '${server.url}' > seen; exec sleep 1000"
+    command: "printf '%s' \"$URL\" > seen; exec sleep 1000"
+    env: {URL: "${server.url}"}
 "#,
     );
     scene.run(["up"]).success();

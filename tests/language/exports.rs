@@ -9,11 +9,11 @@ use crate::scene::{Scene, kill, wait_until};
 /// bridge that tells with which one it was started.
 const AGENT: &str = r#"
   agent:
-    command: "test -e hold || ln -sfn \"$$(cat id).sock\" agent.alias; trap 'exit 0' TERM; sleep 1000 & wait"
+    command: "test -e hold || ln -sfn \"$(cat id).sock\" agent.alias; trap 'exit 0' TERM; sleep 1000 & wait"
     exports: {session_id: {readlink: agent.alias, pattern: '^(.*)\.sock$'}}
     restart: {delay: 10ms}
   bridge:
-    command: "echo ${agent.session_id} $$ID >> seen; trap 'exit 0' TERM; sleep 1000 & wait"
+    command: [sh, -c, "echo $1 $ID >> seen; trap 'exit 0' TERM; sleep 1000 & wait", sh, "${agent.session_id}"]
     env: {ID: "id-${agent.session_id}"}
 "#;
 
@@ -41,7 +41,7 @@ fn who_refers_to_a_value_is_started_with_it_and_restarted_when_it_changes() {
     wait_until("the bridge has told", || seen(&scene) == "one id-one\n");
     assert_eq!(scene.service("agent")["exports"]["session_id"], "one");
     let config = scene.run(["config"]).success().stdout;
-    assert!(config.contains("echo ${agent.session_id}"), "{config}");
+    assert!(config.contains("${agent.session_id}"), "{config}");
     assert!(config.contains("readlink:"), "{config}");
     let (agent, other) = (scene.pid("agent"), scene.pid("other"));
 
@@ -99,9 +99,10 @@ services:
       port: {file: port}
       token: {command: "sed 's/^/t/' token", interval: 50ms, pattern: "t.+"}
   client:
-    command: [sh, -c, "echo ${server.port} ${server.token} >> seen; exec sleep 1000"]
+    command: "echo $PORT $TOKEN >> seen; exec sleep 1000"
+    env: {PORT: "${server.port}", TOKEN: "${server.token}"}
     working_dir: "."
-    ready: {exec: "grep -q '${server.port} ${server.token}' seen"}
+    ready: {exec: [grep, -q, "${server.port} ${server.token}", seen]}
 "#,
     );
     std::fs::write(scene.path("token"), "1\n").unwrap();

@@ -54,6 +54,7 @@ const RULES_NO_SCHEMA_CAN_SAY: &[&str] = &[
     // The inside of texts.
     "bad_expansion",
     "no_exports",
+    "value_in_script",
     "bad_pattern",
     "bad_path",
     "bad_tmux_server",

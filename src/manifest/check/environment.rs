@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Document;
 use super::exports::References;
+use super::given::{Given, NOTHING, param_in};
 use super::text::Texts;
 use super::world::World;
 use crate::id::ServiceName;
@@ -35,6 +36,8 @@ pub(super) struct Resolved {
     pub(super) environment: Environment,
     /// The variables that the service will have, env files as they are now included.
     pub(super) variables: BTreeMap<String, String>,
+    /// Those of them that hold a value which another party gives.
+    pub(super) given: Given,
     pub(super) facts: BTreeMap<String, String>,
     /// The user that it runs as, where that is said and known.
     pub(super) user: Option<User>,
@@ -132,54 +135,74 @@ pub(super) fn resolve(
     let mut variables = environment.base.clone();
     variables.extend(environment.inherited.clone());
     let mut of_files = Vec::new();
+    let mut given = Given::new();
     for layer in &layers {
         let texts = texts(
             world,
             &is_service,
-            &variables,
+            (&variables, &NOTHING),
             &facts,
             None,
             home,
             layer.document,
         );
         for file in files(layer, &texts, diagnostics) {
-            of_files.extend(read(world, &file, diagnostics));
+            let read = read(world, &file, diagnostics);
+            for (name, _) in &read {
+                note(&mut given, name, file.given.clone());
+            }
+            of_files.extend(read);
             environment.files.push(file.file);
         }
     }
     variables.extend(of_files);
     for layer in &layers {
         // A value sees what lies below its layer, not its neighbours.
+        let (mut above, mut given_above) = (BTreeMap::new(), given.clone());
         let texts = texts(
             world,
             &is_service,
-            &variables,
+            (&variables, &given),
             &facts,
             Some(references),
             home,
             layer.document,
         );
-        let set = set(layer, &texts, diagnostics);
-        variables.extend(set.clone());
-        environment.set.extend(set);
+        for (name, value, origin) in set(layer, &texts, diagnostics) {
+            note(&mut given_above, &name, origin);
+            environment.set.insert(name.clone(), value.clone());
+            above.insert(name, value);
+        }
+        variables.extend(above);
+        given = given_above;
     }
     reserved(&layers, raw, diagnostics);
     environment.unset = unset(&layers, diagnostics);
     for name in &environment.unset {
         variables.remove(name);
+        given.remove(name);
     }
     Resolved {
         environment,
         variables,
+        given,
         facts,
         user,
     }
 }
 
+/// Takes note of where the value of a variable comes from, if another party gives it.
+fn note(given: &mut Given, name: &str, origin: Option<String>) {
+    match origin {
+        Some(origin) => given.insert(name.to_owned(), origin),
+        None => given.remove(name),
+    };
+}
+
 fn texts<'a>(
     world: &'a World<'_>,
     is_service: &'a dyn Fn(&str) -> bool,
-    variables: &'a BTreeMap<String, String>,
+    (variables, given): (&'a BTreeMap<String, String>, &'a Given),
     facts: &'a BTreeMap<String, String>,
     references: Option<&'a References>,
     home: Option<&'a str>,
@@ -189,6 +212,7 @@ fn texts<'a>(
         sources: world.input.sources,
         is_service,
         variables,
+        given,
         fallback: &world.input.context.environment,
         facts,
         references,
@@ -285,6 +309,8 @@ struct WrittenFile {
     file: EnvFile,
     span: Span,
     what: String,
+    /// The param that chooses it: whoever gives the param chooses what the variables hold.
+    given: Option<String>,
 }
 
 fn files(
@@ -304,6 +330,7 @@ fn files(
             },
             span,
             what: what.clone(),
+            given: param_in(text),
         })
     };
     let short =
@@ -346,7 +373,9 @@ fn read(
     written: &WrittenFile,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<(String, String)> {
-    let WrittenFile { file, span, what } = written;
+    let WrittenFile {
+        file, span, what, ..
+    } = written;
     let path = file.path.display();
     let diagnostic = match (world.input.read_env_file)(&file.path) {
         Ok(Some(variables)) => return variables,
@@ -371,12 +400,13 @@ fn read(
     Vec::new()
 }
 
+/// The variables that a layer sets: name, value, and where the value comes from if another party gives it.
 fn set(
     layer: &Layer<'_>,
     texts: &Texts<'_>,
     diagnostics: &mut Vec<Diagnostic>,
-) -> BTreeMap<String, String> {
-    let mut set = BTreeMap::new();
+) -> Vec<(String, String, Option<String>)> {
+    let mut set = Vec::new();
     let Some(table) = layer.env.value() else {
         return set;
     };
@@ -390,8 +420,11 @@ fn set(
         };
         let what = layer.what(&format!("env.{}", key.value));
         let text = &written.value.0.text;
-        if let Some(value) = texts.expand_word(text, written.span, &what, diagnostics) {
-            set.insert(key.value.clone(), value);
+        texts.warn_of_word(text, written.span, &what, diagnostics);
+        let expanded = texts.expand_noting(text, written.span, &what, false, diagnostics);
+        if let Some((value, given)) = expanded {
+            let origin = given.into_iter().next().map(|one| one.origin);
+            set.push((key.value.clone(), value, origin));
         }
     }
     set

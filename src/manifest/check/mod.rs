@@ -9,6 +9,7 @@ mod cleanup;
 mod edges;
 mod environment;
 mod exports;
+mod given;
 mod health;
 mod limits;
 mod names;
@@ -40,6 +41,7 @@ use super::source::{FileId, Sources};
 use crate::id::{ProjectName, ServiceName};
 
 use exports::Found;
+pub(crate) use given::NOTHING as NOTHING_GIVEN;
 pub(crate) use names::{MANIFESTS, bad_name, default_project, former_default_project};
 pub(crate) use text::Texts;
 use world::{Origin, World};

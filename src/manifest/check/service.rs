@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 
 use super::environment;
 use super::exports::{self, Found, References};
+use super::given::Script;
 use super::text::Texts;
 use super::world::{Declared, Origin, World, kind_of, memberships};
 use super::{Document, cleanup, limits, ports, templates, tmux, user, when};
@@ -19,6 +20,7 @@ use crate::manifest::model::{
 };
 use crate::manifest::raw;
 use crate::manifest::scalars::{self, Unfit};
+use crate::manifest::script::{is_of_shell, script_of};
 use crate::manifest::unexpanded;
 
 /// The most files of a log. Each rotation renames all of them.
@@ -163,6 +165,7 @@ fn texts<'a>(
         sources: world.input.sources,
         is_service,
         variables: &resolved.variables,
+        given: &resolved.given,
         fallback: &world.input.context.environment,
         facts: &resolved.facts,
         references: Some(references),
@@ -184,6 +187,7 @@ fn run_as(
         sources: world.input.sources,
         is_service: &|name| world.services.contains_key(name),
         variables: &std::collections::BTreeMap::new(),
+        given: &super::given::NOTHING,
         fallback: &world.input.context.environment,
         facts: &facts,
         references: None,
@@ -613,7 +617,12 @@ impl Values<'_> {
         let what = self.what(field);
         match &written.value {
             raw::Command::Shell(text) => {
-                let text = texts.expand(text, written.span, &what, self.diagnostics)?;
+                let script = Script {
+                    text,
+                    span: written.span,
+                    is_of_shell: true,
+                };
+                let text = texts.expand_script(script, &what, self.diagnostics)?;
                 if text.trim().is_empty() {
                     self.empty_command(&what, written.span, "nothing for the shell to do");
                     return None;
@@ -625,13 +634,25 @@ impl Values<'_> {
                     .iter()
                     .map(|item| item.value().map_or("", |argument| &*argument.0.text))
                     .collect();
+                let script = script_among(&words, texts);
                 let arguments: Vec<Option<(String, _)>> = items
                     .iter()
                     .enumerate()
                     .map(|(at, item)| {
                         let item = item.written()?;
-                        let argument = self.word(&words, at, item.span, &what, texts)?;
-                        Some((argument, item.span))
+                        let (text, span) = (words[at], item.span);
+                        let argument = match script {
+                            Some((script, is_of_shell)) if script == at => {
+                                let script = Script {
+                                    text,
+                                    span,
+                                    is_of_shell,
+                                };
+                                texts.expand_script(script, &what, self.diagnostics)?
+                            }
+                            _ => self.word(&words, at, span, &what, texts)?,
+                        };
+                        Some((argument, span))
                     })
                     .collect();
                 match arguments.first() {
@@ -679,4 +700,16 @@ impl Values<'_> {
                 .help("a command is a list that begins with a program, or a text for the shell"),
         );
     }
+}
+
+/// Which of the words of a command is a script, and whether one of a shell: as the words are meant,
+/// since `${SHELL}` may name the program.
+fn script_among(words: &[&str], texts: &Texts<'_>) -> Option<(usize, bool)> {
+    let meant: Vec<String> = words
+        .iter()
+        .map(|word| texts.meant(word).unwrap_or_else(|| (*word).to_owned()))
+        .collect();
+    let meant: Vec<&str> = meant.iter().map(String::as_str).collect();
+    let at = script_of(&meant)?;
+    Some((at, is_of_shell(&meant, at)))
 }

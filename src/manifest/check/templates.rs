@@ -150,6 +150,10 @@ impl Template {
                 {
                     wrong.push(format!("param `{name}` does not match `{pattern}`"));
                 }
+                // It would pass for what stands for an export, and no process could be given it.
+                (Some(value), _) if value.contains('\0') => {
+                    wrong.push(format!("param `{name}` holds a NUL character"));
+                }
                 (value, _) => {
                     values.insert(name.clone(), value.cloned().unwrap_or_default());
                 }
@@ -225,7 +229,10 @@ pub(super) fn is_of_placeholders(diagnostic: &Diagnostic, sources: &Sources) -> 
         || diagnostic.labels.iter().any(|label| {
             let text = sources.text(label.span);
             text.contains("${param.") || text.contains("${instance")
-        }) && !matches!(diagnostic.code, "unknown_param" | "bad_expansion")
+        }) && !matches!(
+            diagnostic.code,
+            "unknown_param" | "bad_expansion" | "value_in_script" | "doubled_dollar"
+        )
 }
 
 /// Nobody waits for what is started by hand.

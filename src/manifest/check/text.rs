@@ -1,9 +1,11 @@
 //! Texts with `${…}` in them, and paths.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::exports::{Found, References};
+use super::given::{self, Given, GivenValue, Script};
 use crate::manifest::diagnostic::Diagnostic;
 use crate::manifest::expand::{self, Kind, Mistake, PARAM, Scope};
 use crate::manifest::reference;
@@ -17,6 +19,8 @@ pub(crate) struct Texts<'a> {
     pub(crate) is_service: &'a dyn Fn(&str) -> bool,
     /// The variables that `${NAME}` sees first.
     pub(crate) variables: &'a BTreeMap<String, String>,
+    /// Those of them that hold a value which another party gives.
+    pub(crate) given: &'a Given,
     /// The environment of the ordering command.
     pub(crate) fallback: &'a BTreeMap<String, String>,
     pub(crate) facts: &'a BTreeMap<String, String>,
@@ -46,7 +50,80 @@ impl Texts<'_> {
         what: &str,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<String> {
+        self.expand_noting(text, span, what, false, diagnostics)
+            .map(|(expanded, _)| expanded)
+    }
+
+    /// The text as it is meant, without a word about what is wrong with it.
+    pub(super) fn meant(&self, text: &str) -> Option<String> {
+        let scope = Scope {
+            variables: self.variables,
+            fallback: self.fallback,
+            facts: self.facts,
+            is_service: self.is_service,
+            references: Some(&|_, _, _| {}),
+            used: &|_, _| {},
+            is_script: false,
+        };
+        expand::expand(text, &scope).ok()
+    }
+
+    /// As [`expand`](Self::expand), for a script: values that another party gives are refused in it.
+    pub(super) fn expand_script(
+        &self,
+        script: Script<'_>,
+        what: &str,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<String> {
+        let Script { text, span, .. } = script;
+        let (expanded, values) = self.expand_noting(text, span, what, true, diagnostics)?;
+        for value in &values {
+            diagnostics.push(given::in_script(value, script, what, self));
+        }
+        if script.is_of_shell
+            && let Some(range) = given::doubled_dollar(text)
+        {
+            let written = &text[range.clone()];
+            let single = &written[1..];
+            diagnostics.push(
+                Diagnostic::warning(
+                    "doubled_dollar",
+                    format!("{what} has `{written}`, which a shell reads as its process number and what follows"),
+                )
+                .label(self.span_of(&range, text, span), "`$$` is left to the shell")
+                .help(format!("write `{single}`: a `$` is doubled only before a `{{`")),
+            );
+        }
+        Some(expanded)
+    }
+
+    /// As [`expand`](Self::expand), with the values in it that another party gives.
+    pub(super) fn expand_noting(
+        &self,
+        text: &str,
+        span: Span,
+        what: &str,
+        is_script: bool,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<(String, Vec<GivenValue>)> {
+        let values = RefCell::new(Vec::new());
+        let used = |range: std::ops::Range<usize>, name: &str| {
+            let is_param = name.starts_with(PARAM);
+            let held = self.given.get(name).cloned();
+            if let Some(origin) = is_param.then(|| name.to_owned()).or(held) {
+                values.borrow_mut().push(GivenValue {
+                    range,
+                    origin,
+                    variable: (!is_param).then(|| name.to_owned()),
+                });
+            }
+        };
         let note = |range: std::ops::Range<usize>, service: &str, export: &str| {
+            values.borrow_mut().push(GivenValue {
+                range: range.clone(),
+                origin: format!("{service}.{export}"),
+                variable: None,
+            });
             if let Some(references) = self.references {
                 references.push(Found {
                     service: service.to_owned(),
@@ -61,6 +138,8 @@ impl Texts<'_> {
             facts: self.facts,
             is_service: self.is_service,
             references: self.references.map(|_| &note as _),
+            used: &used,
+            is_script,
         };
         let expanded = match expand::expand(text, &scope) {
             Ok(expanded) => expanded,
@@ -95,7 +174,7 @@ impl Texts<'_> {
             );
             return None;
         }
-        Some(expanded)
+        Some((expanded, values.into_inner()))
     }
 
     /// As [`expand`](Self::expand), for a text that no shell reads: what only a shell expands is warned
@@ -107,10 +186,22 @@ impl Texts<'_> {
         what: &str,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<String> {
-        if let Some(found) = unexpanded::tilde(text) {
-            self.warn(&found, text, span, what, diagnostics);
+        self.warn_of_word(text, span, what, diagnostics);
+        self.expand(text, span, what, diagnostics)
+    }
+
+    /// Warns of what only a shell would expand, in a text that no shell reads.
+    pub(super) fn warn_of_word(
+        &self,
+        text: &str,
+        span: Span,
+        what: &str,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        let found = [unexpanded::tilde(text), unexpanded::dollar(text)];
+        for found in found.iter().flatten() {
+            self.warn(found, text, span, what, diagnostics);
         }
-        self.expand_value(text, span, what, diagnostics)
     }
 
     /// As [`expand_word`](Self::expand_word), for a text that may well begin with a `~`.
@@ -207,7 +298,7 @@ impl Texts<'_> {
 
     /// The place of a mistake within its text, as far as it can be told: escapes and folded lines
     /// make the text differ from its source.
-    fn span_of(&self, range: &std::ops::Range<usize>, text: &str, span: Span) -> Span {
+    pub(super) fn span_of(&self, range: &std::ops::Range<usize>, text: &str, span: Span) -> Span {
         let reference = &text[range.clone()];
         let source = self.sources.text(span);
         let offset = if source == text {
