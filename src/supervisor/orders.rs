@@ -293,20 +293,20 @@ impl Supervisor {
     }
 
     fn apply(&mut self, request: &OrderRequest, plan: &Plan, by: By) -> Result<(), Refusal> {
-        if let Some(manifest) = request
-            .manifest
-            .as_ref()
-            .filter(|_| request.order != Order::Down)
-        {
-            self.write_ledger(Line::Manifest(Box::new(manifest.clone())))
-                .map_err(|error| {
-                    refusal(
-                        code!("run::ledger"),
-                        super::starting::failure("writing the ledger", &error, false).message,
-                        error.help(),
-                        ExitCode::Failed,
-                    )
-                })?;
+        let manifest = request.manifest.as_ref();
+        if let Some(manifest) = manifest.filter(|_| request.order != Order::Down) {
+            // What the ledger says already needs no room on a full disk.
+            if self.ledger.sum().manifest.as_deref() != Some(manifest) {
+                self.write_ledger(Line::Manifest(Box::new(manifest.clone())))
+                    .map_err(|error| {
+                        refusal(
+                            code!("run::ledger"),
+                            super::starting::failure("writing the ledger", &error, false).message,
+                            error.help(),
+                            ExitCode::Failed,
+                        )
+                    })?;
+            }
             self.manifest = Some(manifest.clone());
         }
         let stopped = plan.waves.iter().flatten();
