@@ -133,8 +133,8 @@ fn a_state_directory_that_is_none_of_ours_is_refused() {
         std::os::unix::fs::chown(&state, Some(65534), None).unwrap();
         expect_refusal(
             &scene,
-            "belongs to user 65534, not to you",
-            "to directories of yours",
+            "belongs to nobody, who could answer in the project's place",
+            "choose a directory of yours",
         );
         fs::remove_dir(&state).unwrap();
     } else {

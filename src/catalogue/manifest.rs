@@ -565,8 +565,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     ),
     entry(
         "manifest::writable_by_others",
-        "Others than you may write a file that decides what runs as you.",
-        "Take the right from them with `chmod go-w FILE`.",
+        "Another user owns, or may write to, a file or directory that decides what runs as you: a manifest, an included file or an env file. Root refuses it; others are warned. An env file may belong to the user that its service runs as.",
+        "Take the right from the others with `chmod go-w FILE`, or own the file with `chown`.",
     ),
     entry(
         "manifest::wrong_type",

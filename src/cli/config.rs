@@ -72,7 +72,7 @@ fn secrets(manifest: &Manifest, sources: &Sources) -> Vec<String> {
     let mut variables: Vec<BTreeMap<String, String>> = vec![project::environment()];
     for service in manifest.services.values() {
         // A file that cannot be read now put nothing into the manifest either.
-        variables.extend(environment(&service.env));
+        variables.extend(environment(&service.env, None));
     }
     let mut secrets: Vec<String> = sources
         .iter()

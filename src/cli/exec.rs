@@ -66,11 +66,12 @@ pub(super) async fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, 
         )));
     }
     let service = &reference::fill(service, &values);
-    let mut environment = load::environment(&service.env).map_err(|errors| {
+    let user = user(service).map_err(lacking)?;
+    let uid = user.as_ref().map(|user| user.uid);
+    let mut environment = load::environment(&service.env, uid).map_err(|errors| {
         let reasons: Vec<String> = errors.iter().map(ToString::to_string).collect();
         lacking(reasons.join("; "))
     })?;
-    let user = user(service).map_err(lacking)?;
     // As the supervisor gives them to the service.
     if manifest.tmux == TmuxServer::Private && user.is_none() {
         let directory = project.tmux_tmpdir().to_string_lossy().into_owned();

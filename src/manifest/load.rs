@@ -3,10 +3,10 @@
 mod find;
 mod include;
 mod read;
+mod rights;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -21,6 +21,7 @@ use super::{Context, Loaded, ReadFrom};
 use crate::id::ProjectName;
 use include::Meant;
 use read::{ReadError, not_utf8, read_env_file, read_text};
+use rights::OtherWriter;
 
 pub use find::{FindError, find, former_project_name, is_gone, is_same_file, project_name};
 pub use read::environment;
@@ -81,7 +82,12 @@ pub fn load(file: &Path, context: &Context<'_>) -> Loaded {
             },
         };
         let manifest = project.map(|project| check::check(&input, project, &mut diagnostics));
-        from.files.extend(cache.into_inner().into_keys());
+        let env_files: BTreeSet<PathBuf> = cache.into_inner().into_keys().collect();
+        let others = env_files
+            .iter()
+            .filter_map(|path| OtherWriter::of_file_of_any_owner(path));
+        diagnostics.extend(others.map(|other| other.diagnostic(context.is_root)));
+        from.files.extend(env_files);
         from.files.extend(asked.into_inner());
         manifest
     };
@@ -427,37 +433,11 @@ impl Loader<'_> {
         });
     }
 
-    /// Whoever can write the manifest decides what runs. That is refused to root, and told to others.
+    /// Tells of another user who decides what this file says.
     fn writable(&mut self, path: &Path) {
-        let writers = |path: &Path| {
-            let metadata = std::fs::metadata(path).ok()?;
-            let mode = metadata.mode();
-            let is_sticky = metadata.is_dir() && mode & 0o1000 != 0;
-            // A group of one's own, as many systems give to each user, is not others.
-            let is_own_group = metadata.gid() == metadata.uid();
-            match mode {
-                _ if is_sticky => None,
-                mode if mode & 0o002 != 0 => Some("everybody"),
-                mode if mode & 0o020 != 0 && !is_own_group => Some("its group"),
-                _ => None,
-            }
-        };
-        let directory = path.parent().unwrap_or(path);
-        let found = [path, directory]
-            .into_iter()
-            .find_map(|path| Some((path, writers(path)?)));
-        let Some((path, who)) = found else { return };
-        let message = format!(
-            "{who} can write to {}, and so decide what runs",
-            path.display()
-        );
-        let diagnostic = if self.context.is_root {
-            Diagnostic::error("writable_by_others", message)
-        } else {
-            Diagnostic::warning("writable_by_others", message)
-        };
-        let help = format!("`chmod go-w {}`", path.display());
-        self.diagnostics.push(diagnostic.help(help));
+        let other = OtherWriter::of(path);
+        let told = other.map(|other| other.diagnostic(self.context.is_root));
+        self.diagnostics.extend(told);
     }
 }
 

@@ -71,7 +71,7 @@ impl Supervisor {
             }
             None
         });
-        let environment = self.environment(service, user.is_some());
+        let environment = self.environment(service, user.as_ref());
         if let Err(errors) = &environment {
             // What the order found missing is told already.
             let is_told = |path: &Path| {
@@ -121,7 +121,7 @@ impl Supervisor {
                 return None;
             }
         };
-        let environment = self.environment(service, user.is_some());
+        let environment = self.environment(service, user.as_ref());
         let environment = environment.unwrap_or_else(|errors| {
             for error in errors {
                 eprintln!("the environment of `{}`: {error}", service.name);
@@ -139,17 +139,17 @@ impl Supervisor {
     fn environment(
         &self,
         service: &Service,
-        is_of_another: bool,
+        user: Option<&Account>,
     ) -> Result<BTreeMap<String, String>, Vec<crate::manifest::environment::EnvironmentError>> {
-        let mut environment = load::environment(&service.env)?;
+        let mut environment = load::environment(&service.env, user.map(|user| user.uid))?;
         // A plain `tmux` inside the service reaches the project's own server. (Another user may not
         // look into our directories.)
-        if self.tmux().is_private() && !is_of_another {
+        if self.tmux().is_private() && user.is_none() {
             let directory = self.project.tmux_tmpdir().to_string_lossy().into_owned();
             environment.insert("TMUX_TMPDIR".into(), directory);
         }
         let file = self.manifest.as_ref().map(|manifest| &*manifest.file);
-        environment.extend(self.project.told_to(&service.name, file, !is_of_another));
+        environment.extend(self.project.told_to(&service.name, file, user.is_none()));
         Ok(environment)
     }
 }

@@ -19,6 +19,7 @@ mod lost_files;
 mod other_checkout;
 mod overtaken;
 mod patterns;
+mod rights;
 mod scripts;
 mod service_manager;
 mod settling;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
+use super::rights::{OtherWriter, own_uid};
 use crate::manifest::diagnostic::Diagnostic;
 use crate::manifest::dotenv;
 use crate::manifest::environment::{self, EnvironmentError};
@@ -60,14 +61,27 @@ pub(super) fn read_text(path: &Path) -> Result<String, ReadError> {
 }
 
 /// Reads the env files of a service and lays all layers of its environment over one another: what
-/// its next run sees.
+/// its next run sees. `user` is the number of the user that it runs as, if that is another: its env
+/// files may be that user's. Root takes none that yet another user decides about.
 ///
 /// # Errors
 /// Each file that is missing though required, unreadable or malformed; the message names it.
 pub fn environment(
     environment: &Environment,
+    user: Option<u32>,
 ) -> Result<BTreeMap<String, String>, Vec<EnvironmentError>> {
-    environment::build(environment, |file| read_env_file(&file.path))
+    environment::build(environment, |file| {
+        // Ordinary users were warned when the manifest was read.
+        if own_uid() == Some(0)
+            && let Some(other) = OtherWriter::of_file_for(&file.path, user)
+        {
+            return Err(EnvironmentError::Unreadable {
+                path: file.path.clone(),
+                reason: other.to_string(),
+            });
+        }
+        read_env_file(&file.path)
+    })
 }
 
 /// The variables of an env file; `None` when it does not exist.
