@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{ColorArgument, Failure, Options};
 use crate::code;
 use crate::id::ProjectName;
+use crate::render::visible::visible;
 use crate::render::{ColorChoice, Look};
 
 /// One call of the program.
@@ -45,7 +46,7 @@ impl Call {
     /// Writes data to standard output.
     pub(super) fn print(&self, text: &str) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes())
+        out.write_all(visible(text, self.out.has_colour).as_bytes())
             .and_then(|()| out.flush())
             .map_err(|error| Failure::output(&error))
     }
@@ -54,12 +55,17 @@ impl Call {
     pub(super) fn print_json(&self, value: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(value)
             .map_err(|error| Failure::of(code!("cli::output"), &error))?;
-        self.print(&(text + "\n"))
+        // JSON has its own escapes, and programs want the text as it is.
+        let mut out = io::stdout().lock();
+        out.write_all((text + "\n").as_bytes())
+            .and_then(|()| out.flush())
+            .map_err(|error| Failure::output(&error))
     }
 
     /// Writes to standard error. That nobody reads it is no reason to stop.
     pub(super) fn note(&self, text: &str) {
-        let _ = io::stderr().lock().write_all(text.as_bytes());
+        let shown = visible(text, self.err.has_colour);
+        let _ = io::stderr().lock().write_all(shown.as_bytes());
     }
 
     /// As [`Call::note`], but the same text only once: several parts of a command may come upon it.

@@ -14,6 +14,7 @@ use crate::exit::ExitCode;
 use crate::id::ServiceName;
 use crate::log_reader::{Merged, Start, Watch, Woken};
 use crate::plan::Selector;
+use crate::render::visible::visible;
 use crate::render::{self, events};
 use crate::store::Project;
 
@@ -131,7 +132,8 @@ impl Shown<'_> {
             return Ok(Some(if self.is_json {
                 event.text()
             } else {
-                events::event(&event, &self.call.out)
+                let text = events::event(&event, &self.call.out);
+                visible(&text, self.call.out.has_colour).into_owned()
             }));
         }
         Ok(None)

@@ -45,6 +45,7 @@ mod watch;
 mod why;
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -52,6 +53,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use crate::code;
 use crate::exit::ExitCode;
 use crate::id::ProjectName;
+use crate::render::visible::visible;
+use crate::render::{self, ColorChoice, Look};
 use crate::sys::descriptors::{has_room_for, limit};
 use call::Call;
 use failure::Failure;
@@ -214,7 +217,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             // Help and version are no errors, and a reader that went away is none either.
             let is_error = error.use_stderr();
-            let _ = error.print();
+            tell(&error);
             if is_error {
                 tell_of_file(&arguments_given);
             }
@@ -238,14 +241,35 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// Prints what the command line parser says: help, the version, or what is wrong with an argument.
+fn tell(error: &clap::Error) {
+    // A reader that has gone does not want to know.
+    let _ = if error.use_stderr() {
+        let look = Look::of(&io::stderr(), ColorChoice::Auto);
+        io::stderr().write_all(parser_text(error, &look).as_bytes())
+    } else {
+        let look = Look::of(&io::stdout(), ColorChoice::Auto);
+        io::stdout().write_all(parser_text(error, &look).as_bytes())
+    };
+}
+
+fn parser_text(error: &clap::Error, look: &Look) -> String {
+    let text = error.render();
+    let text = match look.has_colour {
+        true => text.ansi().to_string(),
+        false => text.to_string(),
+    };
+    visible(&text, look.has_colour).into_owned()
+}
+
 /// Where a name was expected and the file of a manifest was given: how it is named.
 fn tell_of_file(arguments: &[OsString]) {
     let Some(file) = file_for_name(arguments, &|path| path.is_file()) else {
         return;
     };
-    let look = crate::render::Look::of(&std::io::stderr(), crate::render::ColorChoice::Auto);
-    let text = crate::render::failure::help(&crate::render::failure::file_for_name(&file), &look);
-    let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+    let look = Look::of(&io::stderr(), ColorChoice::Auto);
+    let text = render::failure::help(&render::failure::file_for_name(&file), &look);
+    let _ = io::stderr().write_all(visible(&text, look.has_colour).as_bytes());
 }
 
 /// The YAML file that stands among the arguments of a command without being the value of `--file`.

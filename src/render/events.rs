@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 
 use super::status::state_style;
+use super::visible::one_line;
 use super::{FAINT, Look, STRONG};
 use crate::event::{Asked, By, Change, Event, Supervision, What};
 use crate::plan::Order;
@@ -36,7 +37,7 @@ fn change(change: &Change, look: &Look) -> String {
     }
     text += &look.paint(FAINT, &format!("  ({})", why.join(", ")));
     if let Some(reason) = &change.reason {
-        text += &format!("  {reason}");
+        text += &format!("  {}", one_line(reason));
     }
     text
 }

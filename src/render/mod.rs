@@ -27,6 +27,7 @@ pub mod selftest;
 pub mod status;
 pub mod table;
 pub mod tally;
+pub mod visible;
 pub mod why;
 
 use std::os::fd::AsFd;

@@ -13,6 +13,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use super::status::{state, state_on_its_way};
 use super::tally::is_as_wanted;
+use super::visible::visible;
 use super::{BAD, FAINT, GOOD, Look, STRONG, human};
 use crate::control::protocol::ServiceStatus;
 use crate::id::ServiceName;
@@ -134,7 +135,8 @@ impl<W: Write> Progress<W> {
             live.print(text);
         } else {
             // A progress line that cannot be shown is no reason to stop.
-            let _ = self.output.write_all(text.as_bytes());
+            let shown = visible(text, self.look.has_colour);
+            let _ = self.output.write_all(shown.as_bytes());
             let _ = self.output.flush();
         }
     }
@@ -294,7 +296,7 @@ impl Live {
     }
 
     fn print(&self, text: &str) {
-        for line in text.lines() {
+        for line in visible(text, true).lines() {
             let _ = self.lines.println(line);
         }
     }

@@ -6,6 +6,8 @@
 
 use std::io::{self, Write};
 
+use super::visible::visible;
+
 /// Enters the alternate screen and hides the cursor (`xterm` control sequences, which every terminal
 /// of today that can move its cursor knows).
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
@@ -41,6 +43,7 @@ impl<W: Write> Screenful<W> {
     /// # Errors
     /// What writing says.
     pub fn draw(&mut self, text: &str) -> io::Result<()> {
+        let text = &*visible(text, true);
         let mut drawn = String::from(HOME);
         for line in text.lines() {
             drawn += line;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::failure::help;
 use super::table::{Cell, Table};
 use super::tally::{Tally, Trouble, is_as_wanted};
+use super::visible::one_line;
 use super::{BAD, BUSY, FAINT, GOOD, Look, STRONG, human};
 use crate::control::protocol::{ServiceStatus, Status};
 use crate::id::{GroupName, ServiceName};
@@ -44,7 +45,7 @@ pub fn state(service: &ServiceStatus, look: &Look) -> String {
 pub fn state_with_reason(service: &ServiceStatus, look: &Look) -> String {
     let word = look.paint(state_style(service.state), service.state.word());
     match &service.reason {
-        Some(reason) => format!("{word}: {reason}"),
+        Some(reason) => format!("{word}: {}", one_line(reason)),
         None => word,
     }
 }
@@ -53,7 +54,7 @@ pub fn state_with_reason(service: &ServiceStatus, look: &Look) -> String {
 fn reason(service: &ServiceStatus) -> Option<String> {
     match &service.root_cause {
         Some(root) => Some(format!("by `{root}`")),
-        None => service.reason.clone(),
+        None => Some(one_line(service.reason.as_ref()?).into_owned()),
     }
 }
 
@@ -77,13 +78,13 @@ pub fn state_on_its_way(service: &ServiceStatus, look: &Look) -> String {
                 }
                 _ => String::new(),
             };
-            format!("{stage}; waits for {awaited}{limit}")
+            format!("{stage}; waits for {}{limit}", one_line(awaited))
         }
         Some(awaited) => {
             let word = look.paint(state_style(service.state), service.state.word());
             let found = service.reason.as_ref();
-            let found = found.map_or_else(String::new, |found| format!(": {found}"));
-            format!("{word}: waits for {awaited}{found}")
+            let found = found.map_or_else(String::new, |found| format!(": {}", one_line(found)));
+            format!("{word}: waits for {}{found}", one_line(awaited))
         }
     }
 }
@@ -94,7 +95,7 @@ fn reason_in_one_line(service: &ServiceStatus) -> String {
     let awaited = awaited.filter(|_| service.state == StateWord::Stopping);
     let awaited = awaited.map(|awaited| format!("waits for {awaited}"));
     let said = [reason(service), awaited].into_iter().flatten();
-    said.collect::<Vec<_>>().join("; ")
+    one_line(&said.collect::<Vec<_>>().join("; ")).into_owned()
 }
 
 /// What happens by itself, and when: `next start in 27s`.
@@ -210,7 +211,7 @@ impl Block {
         let awaited = service.awaits.as_ref();
         let awaited = awaited.map(|awaited| format!("waits for {awaited}"));
         let said = [awaited, reason(service), coming].into_iter().flatten();
-        let reason = said.collect::<Vec<_>>().join("; ");
+        let reason = one_line(&said.collect::<Vec<_>>().join("; ")).into_owned();
         if !reason.is_empty() {
             let style = if is_as_wanted(service) {
                 FAINT

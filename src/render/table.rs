@@ -2,6 +2,7 @@
 
 use anstyle::Style;
 
+use super::visible::one_line;
 use super::{FAINT, Look};
 
 /// One cell.
@@ -15,7 +16,7 @@ impl Cell {
     /// Text in a style.
     pub fn styled(text: impl Into<String>, style: Style) -> Self {
         Self {
-            text: text.into(),
+            text: one_line(&text.into()).into_owned(),
             style,
         }
     }

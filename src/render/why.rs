@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 
 use super::failure::help;
 use super::status::{coming, state_style, state_with_reason};
+use super::visible::one_line;
 use super::{BAD, FAINT, GOOD, Look, STRONG, human};
 use crate::control::protocol::{LastProbe, Question, ServiceStatus};
 use crate::event::{Asked, By};
@@ -252,7 +253,7 @@ fn needs(needs: &[Need], look: &Look) -> Vec<String> {
                 look.paint(style, need.state.word())
             );
             if let Some(reason) = need.reason.as_ref().filter(|_| !need.is_met) {
-                text += &format!(": {reason}");
+                text += &format!(": {}", one_line(reason));
             }
             text
         })

@@ -7,6 +7,7 @@ mod scene;
 mod advice;
 mod bounded;
 mod by_name;
+mod controls;
 mod durations;
 mod ends;
 mod expansion;

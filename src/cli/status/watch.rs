@@ -16,6 +16,7 @@ use crate::control::protocol::Status;
 use crate::exit::ExitCode;
 use crate::render::progress::Progress;
 use crate::render::screen::Screenful;
+use crate::render::visible::visible;
 use crate::store::Project;
 
 /// How often the times are drawn again.
@@ -149,6 +150,7 @@ impl<'a> Shown<'a> {
     fn changes(&mut self, status: &Status, is_running: bool) -> io::Result<()> {
         if self.was_running.replace(is_running) != Some(is_running) {
             let headline = crate::render::status::headline(status, &self.call.out);
+            let headline = visible(&headline, self.call.out.has_colour);
             io::stdout().write_all(headline.as_bytes())?;
         }
         let is_first = self.last.is_none();
