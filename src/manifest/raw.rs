@@ -212,7 +212,7 @@ pub(crate) struct Service {
     pub(crate) description: Field<String>,
     /// What sort of thing it is. `process`: runs until it is stopped. `tmux`: the same, in a tmux
     /// session that people can attach to. `task`: runs to its end once. The standard input of a process
-    /// and of a task is /dev/null; a program that needs a terminal, or ends when its input ends, runs
+    /// and of a task is empty; a program that needs a terminal, or ends when its input ends, runs
     /// as `tmux`.
     #[serde(rename = "type")]
     #[schemars(extend("default" = "process", "examples" = ["task"]))]
@@ -928,7 +928,7 @@ pub(crate) struct Log {
     #[schemars(extend("default" = "10MiB", "examples" = ["1MiB", "500kB", 65536]))]
     pub(crate) max_size: Field<Size>,
     /// How many files there are at most, the one being written included.
-    #[schemars(range(min = 1, max = 1000), extend("default" = 5, "examples" = [3]))]
+    #[schemars(range(min = 1, max = 10000), extend("default" = 5, "examples" = [3]))]
     pub(crate) keep: Field<u32>,
 }
 

@@ -17,38 +17,46 @@ pub struct Unexpanded {
     pub kept: Option<String>,
 }
 
-/// The first `$NAME` or `$(command)` of a text. `${NAME}` is expanded, `$$` stands for a `$`, and
-/// what follows any other `$` is no name.
-pub fn dollar(text: &str) -> Option<Unexpanded> {
+/// Each `$NAME` and `$(command)` of a text. `${NAME}` is expanded, `$$` stands for a `$`, and what
+/// follows any other `$` is no name.
+pub fn dollars(text: &str) -> impl Iterator<Item = Unexpanded> + '_ {
     let mut at = 0;
-    while let Some(found) = text[at..].find('$') {
-        let start = at + found;
-        let after = &text[start + 1..];
-        if after.starts_with(['$', '{']) {
-            at = start + 2;
-            continue;
+    std::iter::from_fn(move || {
+        while let Some(found) = text[at..].find('$') {
+            let start = at + found;
+            let after = &text[start + 1..];
+            if after.starts_with(['$', '{']) {
+                at = start + 2;
+                continue;
+            }
+            at = start + 1;
+            let found = unexpanded_at(start, after);
+            if found.is_some() {
+                return found;
+            }
         }
-        let length = after
-            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-            .unwrap_or(after.len());
-        let name = &after[..length];
-        if name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
-            return Some(Unexpanded {
-                range: start..start + 1 + length,
-                instead: format!("`${{{name}}}`"),
-                kept: Some(format!("`$${name}`")),
-            });
-        }
-        if after.starts_with('(') && !after.starts_with("((") {
-            return Some(Unexpanded {
-                range: start..start + 2,
-                instead: "a text for a shell (`command: \"…\"`, without a list)".to_owned(),
-                kept: Some("`$$(`".to_owned()),
-            });
-        }
-        at = start + 1;
+        None
+    })
+}
+
+/// What a `$` at `start` begins, with `after` behind it.
+fn unexpanded_at(start: usize, after: &str) -> Option<Unexpanded> {
+    let length = after
+        .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .unwrap_or(after.len());
+    let name = &after[..length];
+    if name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+        return Some(Unexpanded {
+            range: start..start + 1 + length,
+            instead: format!("`${{{name}}}`"),
+            kept: Some(format!("`$${name}`")),
+        });
     }
-    None
+    (after.starts_with('(') && !after.starts_with("((")).then(|| Unexpanded {
+        range: start..start + 2,
+        instead: "a text for a shell (`command: \"…\"`, without a list)".to_owned(),
+        kept: Some("`$$(`".to_owned()),
+    })
 }
 
 /// `~/`, `~` or `~USER/` at the beginning of a text.
@@ -75,7 +83,7 @@ pub fn tilde(text: &str) -> Option<Unexpanded> {
 
 /// A remark about a value that could not be used, in brackets, or nothing.
 pub fn remark(text: &str) -> String {
-    let Some(found) = dollar(text).or_else(|| tilde(text)) else {
+    let Some(found) = dollars(text).next().or_else(|| tilde(text)) else {
         return String::new();
     };
     let Unexpanded { range, instead, .. } = found;
@@ -131,12 +139,13 @@ mod tests {
             ("$((1 + 2))", None),
             ("$$$A", Some(("$A", "`${A}`"))),
         ] {
-            let seen = dollar(text);
+            let seen = dollars(text).next();
             let seen = seen
                 .as_ref()
                 .map(|one| (&text[one.range.clone()], &*one.instead));
             assert_eq!(seen, found, "{text}");
         }
+        assert_eq!(dollars("$HOME/bin:$PATH:$(x)").count(), 3);
         for (text, found) in [
             ("~", Some("`${HOME}`")),
             ("~/x", Some("`${HOME}/…`")),

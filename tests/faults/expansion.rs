@@ -21,6 +21,7 @@ services:
         "write `${HOME}`; `$$HOME` keeps it as it is",
         "`command` of service `a` holds `$(`, which is not expanded",
         "`env.PATH` of service `b` holds `$HOME`, which is not expanded",
+        "`env.PATH` of service `b` holds `$PATH`, which is not expanded",
         "`working_dir` of service `c` holds `$HOME`, which is not expanded",
         "`command` of service `d` holds `~bob/`, which is not expanded",
         "`hooks.before_start` of service `d` holds `~/`, which is not expanded",

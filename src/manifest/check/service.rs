@@ -24,7 +24,7 @@ use crate::manifest::script::{is_of_shell, script_of};
 use crate::manifest::unexpanded;
 
 /// The most files of a log. Each rotation renames all of them.
-const MOST_FILES: u32 = 1000;
+const MOST_FILES: u32 = 10_000;
 
 /// SIGTERM.
 const TERM: Signal = Signal(15);

@@ -13,6 +13,9 @@ use crate::manifest::similar::list;
 use crate::manifest::source::{Sources, Span};
 use crate::manifest::unexpanded::{self, Unexpanded};
 
+/// How many places of one text are warned of.
+const MOST_WARNINGS: usize = 5;
+
 /// What the texts of one place see.
 pub(crate) struct Texts<'a> {
     pub(crate) sources: &'a Sources,
@@ -198,9 +201,9 @@ impl Texts<'_> {
         what: &str,
         diagnostics: &mut Vec<Diagnostic>,
     ) {
-        let found = [unexpanded::tilde(text), unexpanded::dollar(text)];
-        for found in found.iter().flatten() {
-            self.warn(found, text, span, what, diagnostics);
+        let dollars = unexpanded::dollars(text).take(MOST_WARNINGS);
+        for found in unexpanded::tilde(text).into_iter().chain(dollars) {
+            self.warn(&found, text, span, what, diagnostics);
         }
     }
 
@@ -212,7 +215,7 @@ impl Texts<'_> {
         what: &str,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<String> {
-        if let Some(found) = unexpanded::dollar(text) {
+        for found in unexpanded::dollars(text).take(MOST_WARNINGS) {
             self.warn(&found, text, span, what, diagnostics);
         }
         self.expand(text, span, what, diagnostics)
