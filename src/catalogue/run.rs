@@ -9,6 +9,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Make room, or mend the rights of the project's state directory.",
     ),
     entry(
+        "run::left_behind",
+        "A service ended by itself and left processes behind; the supervisor ended them, since they belong to the run that is over. This is a warning.",
+        "Run the program in the foreground, as the command of a `process` service: nearly every server has an option for it. A server that must put itself into the background names its process with `MAINPID=` (`ready: notify`).",
+    ),
+    entry(
         "run::other_manifest",
         "The project runs from another manifest than the one that was found: another checkout, say. Nothing is done to services that the other one declares.",
         "Give one of the two another `project`. `baudbot -p PROJECT down` takes down what runs, whatever manifest lies here.",

@@ -236,6 +236,7 @@ fn inactive(service: &Service) -> ServiceStatus {
         state: StateWord::Inactive,
         reason: None,
         lacks: Vec::new(),
+        left_behind: None,
         pid: None,
         since: None,
         restarts: 0,

@@ -16,7 +16,7 @@ use crate::id::ServiceName;
 use crate::log_reader::Line;
 use crate::machine::StateWord;
 use crate::manifest::model::Instance;
-use crate::plan::{Order, Selector};
+use crate::plan::{Action, Order, Plan, Selector};
 use crate::render::{outcome, plan};
 use crate::store::Project;
 use crate::supervisor::ReadyWhen;
@@ -282,6 +282,26 @@ async fn brought_up(
     }
 }
 
+/// Says what the services left behind that this order started.
+fn tell_left_behind(call: &Call, following: &Following, plan: &Plan) {
+    let states = [
+        StateWord::Completed,
+        StateWord::Inactive,
+        StateWord::Failed,
+        StateWord::Backoff,
+    ];
+    let services = states
+        .into_iter()
+        .flat_map(|state| following.in_state(state));
+    for (name, service) in services {
+        let mut steps = plan.waves.iter().flatten();
+        let is_started = steps.any(|step| step.service == *name && step.action != Action::Keep);
+        if let (true, Some(left)) = (is_started, &service.left_behind) {
+            call.note(&outcome::left_behind(name, left, &call.err));
+        }
+    }
+}
+
 /// Says which services run on because a new run could not start; returns whether there is one.
 fn tell_kept(call: &Call, order: Order, reply: &OrderReply, following: &Following) -> bool {
     let again = |name: &ServiceName| match order {
@@ -312,6 +332,7 @@ fn report(
 ) -> ExitCode {
     let exit = following.up_exit();
     tell_causes(call, project, following);
+    tell_left_behind(call, following, &reply.plan);
     call.note(&outcome::skipped(
         following.in_state(StateWord::Skipped),
         &call.err,

@@ -12,7 +12,7 @@ use crate::code;
 use crate::event::By;
 use crate::id::{GroupName, ProjectName, RunId, ServiceName};
 use crate::layers::Layers;
-use crate::machine::{Goal, StateWord, Survivor};
+use crate::machine::{Goal, LeftBehind, StateWord, Survivor};
 use crate::manifest::model::{Instance, Manifest};
 use crate::plan::{Order, Plan, Selector};
 
@@ -84,6 +84,10 @@ pub struct ServiceStatus {
     pub state: StateWord,
     /// Why, where the state alone does not tell.
     pub reason: Option<String>,
+    /// What its last run left behind when it ended by itself, and what the supervisor ended for that;
+    /// until another run begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_behind: Option<LeftBehind>,
     /// What a new run would lack, in sentences, while a new run is wanted and the live one is kept
     /// because the new one could not start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

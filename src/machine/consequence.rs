@@ -134,6 +134,7 @@ impl Node {
 
     pub(super) fn spawn(&mut self, id: RunId, given: Given, context: &mut Context<'_>) -> State {
         self.latest = Some(id);
+        self.left_behind = None;
         let service = filled(&self.declaration, &given);
         context.effects.push(Effect::Spawn {
             run: id,

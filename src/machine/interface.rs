@@ -141,11 +141,32 @@ pub enum RunEvent {
     Exited(Ended),
     /// No member is left. It is sent only after `Exited`, and once.
     Gone,
+    /// The leader has ended by itself, and these lived on; they are being ended.
+    Left(LeftBehind),
     /// After KILL these were still there.
     Survived(Vec<Survivor>),
     /// The answer to [`Effect::Examine`]: what a new run would lack, in sentences; empty when it
     /// could start.
     Examined(Vec<String>),
+}
+
+/// Processes that lived on after the leader of their run had ended by itself, and that the supervisor
+/// ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LeftBehind {
+    /// How many there were.
+    pub count: usize,
+    /// The first of them.
+    pub processes: Vec<LeftProcess>,
+}
+
+/// One process that a run left behind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LeftProcess {
+    /// Its process id.
+    pub pid: i32,
+    /// Its command line, or its name in brackets.
+    pub command: String,
 }
 
 /// A process that KILL did not end, or that could not be signalled.
@@ -326,6 +347,8 @@ pub struct View {
     /// How often it was started again without an order since it was last ordered up: by its restart
     /// policy, or because something that it depends on is new.
     pub restarts: u32,
+    /// What the last run left behind when it ended by itself, until another run begins.
+    pub left_behind: Option<LeftBehind>,
     /// What a new run would lack, while it is wanted and the live one is kept for that.
     pub lacks: Vec<String>,
     /// How many health checks in a row have failed.

@@ -17,7 +17,7 @@ use crate::id::{RunId, ServiceName};
 use crate::machine::service::{
     Cause, Checks, Generation, Given, Node, Row, Run, Stage, State, Why,
 };
-use crate::machine::{Goal, Project};
+use crate::machine::{Goal, LeftBehind, Project};
 use crate::manifest::model::Service;
 use crate::time::Moment;
 
@@ -47,6 +47,8 @@ pub struct Life {
     /// What its last run exported.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     exports: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    left_behind: Option<LeftBehind>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     out_of_date: Option<String>,
 }
@@ -145,6 +147,7 @@ impl Saved {
                 },
                 latest: Some(run),
                 exports: BTreeMap::new(),
+                left_behind: None,
                 out_of_date: None,
             },
         }
@@ -183,6 +186,7 @@ fn save(node: &Node) -> Saved {
         state,
         latest,
         exports,
+        left_behind,
         out_of_date,
         since,
         restarts,
@@ -201,6 +205,7 @@ fn save(node: &Node) -> Saved {
             state: save_state(state, declaration),
             latest: *latest,
             exports: exports.clone(),
+            left_behind: left_behind.clone(),
             out_of_date: out_of_date.clone(),
         },
     }
@@ -260,6 +265,7 @@ pub(super) fn load(saved: Saved, is_declared: bool) -> Node {
         state,
         latest,
         exports,
+        left_behind,
         out_of_date,
     } = life;
     let state = load_state(state, &declaration);
@@ -274,6 +280,7 @@ pub(super) fn load(saved: Saved, is_declared: bool) -> Node {
         state,
         latest,
         exports,
+        left_behind,
         out_of_date,
         since,
         restarts,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{RunId, ServiceName};
-use crate::machine::{Ended, Goal, StateWord, Survivor};
+use crate::machine::{Ended, Goal, LeftBehind, StateWord, Survivor};
 use crate::manifest::model::Service;
 use crate::manifest::reference::Reference;
 use crate::time::Moment;
@@ -207,6 +207,8 @@ pub(super) struct Node {
     pub(super) latest: Option<RunId>,
     /// What its last run exported.
     pub(super) exports: BTreeMap<String, String>,
+    /// What its last run left behind when it ended by itself.
+    pub(super) left_behind: Option<LeftBehind>,
     /// Why the present generation was begun, if not by an order.
     pub(super) out_of_date: Option<String>,
     /// When the word for its state last changed.
@@ -228,6 +230,7 @@ impl Node {
             state: State::Down(Why::NotStarted),
             latest: None,
             exports: BTreeMap::new(),
+            left_behind: None,
             out_of_date: None,
             since: now,
             restarts: 0,

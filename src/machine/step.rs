@@ -110,7 +110,7 @@ impl Input {
             Self::Run(RunEvent::Exited(ended)) => Occasion::Exited(*ended),
             Self::Run(RunEvent::Examined(_)) => Occasion::Dependency,
             Self::Run(RunEvent::Gone) => Occasion::Gone,
-            Self::Run(RunEvent::Survived(_)) => Occasion::Escalation,
+            Self::Run(RunEvent::Survived(_) | RunEvent::Left(_)) => Occasion::Escalation,
         }
     }
 }
@@ -553,6 +553,16 @@ impl Node {
                 New(stop(run, cause, context))
             }
 
+            (
+                state @ S::Stopping {
+                    cause: Cause::Ended(_),
+                    ..
+                },
+                E::Left(left),
+            ) => {
+                self.left_behind = Some(left);
+                New(state)
+            }
             (S::Stopping { run, cause, .. }, E::Gone) => New(self.after(&run, cause, context)),
             // The shell owes `Exited` first; without it, nobody knows how the run ended.
             (S::Spawning { run } | S::Starting { run, .. }, E::Gone) => {
@@ -598,6 +608,7 @@ impl Node {
                 | E::Unwell(_)
                 | E::Exited(_)
                 | E::Gone
+                | E::Left(_)
                 | E::Survived(_)
                 | E::Examined(_),
             )
@@ -609,6 +620,7 @@ impl Node {
                 | E::NotReady(_)
                 | E::Healthy
                 | E::Unwell(_)
+                | E::Left(_)
                 | E::Survived(_),
             )
             | (
@@ -619,6 +631,7 @@ impl Node {
                 | E::Extended(_)
                 | E::Healthy
                 | E::Unwell(_)
+                | E::Left(_)
                 | E::Survived(_),
             )
             | (
@@ -630,6 +643,7 @@ impl Node {
                 | E::Extended(_)
                 | E::Healthy
                 | E::Unwell(_)
+                | E::Left(_)
                 | E::Survived(_),
             )
             | (
@@ -642,6 +656,7 @@ impl Node {
                 | E::Healthy
                 | E::Unwell(_)
                 | E::Exited(_)
+                | E::Left(_)
                 | E::Survived(_)
                 | E::Examined(_),
             ) => Same(state),

@@ -2,7 +2,7 @@
 
 use crate::id::ServiceName;
 use crate::machine::service::{Cause, Checks, Hopeless, Stage};
-use crate::machine::{Ended, Survivor};
+use crate::machine::{Ended, LeftBehind, Survivor};
 use crate::manifest::model::{Condition, Exit, Service};
 use crate::manifest::reference::Reference;
 
@@ -89,6 +89,27 @@ pub(super) fn stopping(stage: &Stage, cause: &Cause) -> String {
             format!("{why}; {how_far}")
         }
     }
+}
+
+/// What became of the processes that a run left behind.
+pub(super) fn left_behind(left: &LeftBehind) -> String {
+    let named: Vec<String> = left
+        .processes
+        .iter()
+        .map(|one| format!("{} ({})", one.pid, one.command))
+        .collect();
+    let more = match left.count.saturating_sub(named.len()) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let (processes, were) = match left.count {
+        1 => ("1 process".to_owned(), "was"),
+        many => (format!("{many} processes"), "were"),
+    };
+    format!(
+        "it left {processes} behind, which {were} ended: {}{more}",
+        named.join(", ")
+    )
 }
 
 /// A run goes on, although a new one is wanted: that could not start.

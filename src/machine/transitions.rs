@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::backoff::Jitter;
 use super::service::{Cause, Checks, Given, Hopeless, Node, Run, Stage, State, Why};
 use super::step::{Context, Finding, Input, Order};
-use super::{Effect, Ended, Goal, RunEvent, StartFailure, Survivor};
+use super::{Effect, Ended, Goal, LeftBehind, LeftProcess, RunEvent, StartFailure, Survivor};
 use crate::declare::{checked, name, probed, process, task};
 use crate::id::RunId;
 use crate::manifest::model::{Command, Exit, HealthAction, Policy, Service};
@@ -460,6 +460,16 @@ fn inputs(node: &Node) -> Vec<(&'static str, Input)> {
             "Examined, lacks",
             Input::Run(RunEvent::Examined(vec!["no such program".into()])),
         ),
+        (
+            "Left",
+            Input::Run(RunEvent::Left(LeftBehind {
+                count: 1,
+                processes: vec![LeftProcess {
+                    pid: 813,
+                    command: "postgres".into(),
+                }],
+            })),
+        ),
         ("Survived", Input::Run(RunEvent::Survived(vec![survivor()]))),
     ]
 }
@@ -598,6 +608,9 @@ fn describe(transition: &Transition) -> String {
     }
     if before.has_been_ready != after.has_been_ready {
         text += ", has been ready";
+    }
+    if before.left_behind != after.left_behind {
+        text += ", left behind";
     }
     if before.restarts != after.restarts {
         let _ = write!(text, ", restarts {}", after.restarts);

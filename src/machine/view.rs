@@ -62,6 +62,7 @@ impl Project {
                 _ => None,
             },
             exports: node.exports.clone(),
+            left_behind: node.left_behind.clone(),
             lacks: node.lacks().to_vec(),
             failed_checks: match &node.state {
                 State::Ready { checks, .. } => checks.failed,
@@ -124,12 +125,16 @@ impl Node {
         }
         match &self.state {
             State::Down(Why::Skipped) => self.declaration.when.unmet.clone(),
-            State::Down(Why::NotStarted | Why::Stopped | Why::Completed)
+            State::Down(Why::Completed) => self.left_behind.as_ref().map(text::left_behind),
+            State::Down(Why::NotStarted | Why::Stopped)
             | State::Waiting
             | State::Spawning { .. } => None,
             State::Ready { checks, .. } => self.is_unhealthy().then(|| text::unhealthy(checks)),
             State::Down(Why::EndedWell(why) | Why::Failed(why) | Why::Blocked(why))
-            | State::Backoff { why, .. } => Some(why.clone()),
+            | State::Backoff { why, .. } => Some(match &self.left_behind {
+                Some(left) => format!("{why}; {}", text::left_behind(left)),
+                None => why.clone(),
+            }),
             State::Down(Why::Dependency(hopeless)) => Some(text::hopeless(hopeless)),
             State::Starting { last, .. } => last.clone(),
             State::Stopping { stage, cause, .. } => Some(text::stopping(stage, cause)),

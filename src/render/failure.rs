@@ -34,6 +34,16 @@ pub fn explanation(entry: &Entry, look: &Look) -> String {
     )
 }
 
+/// `warning[…]: …`.
+pub fn warning_with(code: Code, message: &str, look: &Look) -> String {
+    format!(
+        "{}{}{} {message}\n",
+        look.paint(BUSY, "warning"),
+        look.paint(FAINT, &format!("[{}]", code.short())),
+        look.paint(BUSY, ":")
+    )
+}
+
 /// `warning: …`.
 pub fn warning(message: &str, look: &Look) -> String {
     format!("{} {message}\n", look.paint(BUSY, "warning:"))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::failure::{error_word, help};
+use super::failure::{error_word, help, warning_with};
 use super::status::{state, state_on_its_way};
 use super::tally::Tally;
 use super::{BUSY, FAINT, Look, STRONG, human, log, proof};
@@ -13,7 +13,7 @@ use crate::control::protocol::ServiceStatus;
 use crate::event::By;
 use crate::id::{ProjectName, ServiceName};
 use crate::log_reader::Line;
-use crate::machine::{Goal, StateWord};
+use crate::machine::{Goal, LeftBehind, StateWord};
 use crate::plan::Order;
 
 /// `3 services up (1.2s)`, or how many of them are not.
@@ -78,6 +78,8 @@ pub fn cause(cause: &Cause<'_>, typed: &Typed<'_>, look: &Look) -> String {
     let why = typed("why", name);
     let start = typed("start", name);
     let next = match next {
+        // It would end in the same way; what was left behind is told with what to do about it.
+        Next::Start if service.left_behind.is_some() => format!("see the whole story with `{why}`"),
         Next::Start if service.state == StateWord::Inactive && !service.has_been_ready => {
             format!(
                 "start it again with `{start}`; a command that is meant to end is a `type: task`"
@@ -195,6 +197,32 @@ pub fn overtaken(
         By::Signal => "a signal to the supervisor".into(),
     };
     format!("{list} {verb} {wanted}: `{order}` by {by}")
+}
+
+/// A service whose processes were ended because its run was over.
+pub fn left_behind(name: &ServiceName, left: &LeftBehind, look: &Look) -> String {
+    let (processes, were) = match left.count {
+        1 => ("a process".to_owned(), "was"),
+        many => (format!("{many} processes"), "were"),
+    };
+    let mut text = warning_with(
+        code!("run::left_behind"),
+        &format!("`{name}` left {processes} behind when it ended, which {were} ended too"),
+        look,
+    );
+    for one in &left.processes {
+        text += &format!("  {} ({})\n", one.pid, one.command);
+    }
+    let more = left.count.saturating_sub(left.processes.len());
+    if more > 0 {
+        text += &format!("  and {more} more\n");
+    }
+    text + &help(
+        "a program that is to go on running is run in the foreground, as the `command` of a service \
+         of `type: process`; a server that must put itself into the background names the process \
+         that goes on with `MAINPID=` (`ready: notify`)",
+        look,
+    )
 }
 
 /// A service that runs on, since a new run could not start. `again`: the order, as it is typed.

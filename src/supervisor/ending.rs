@@ -25,7 +25,7 @@ use super::output::Drainer;
 use super::sessions::Sessions;
 use super::starting::until_handle_over;
 use crate::id::{RunId, ServiceName};
-use crate::machine::{RunEvent, Survivor};
+use crate::machine::{Effect, LeftBehind, LeftProcess, RunEvent, Survivor};
 use crate::port::Port;
 use crate::sys::census::{Member, Roots, Why};
 use crate::sys::crash;
@@ -51,6 +51,12 @@ const TOLD_EVERY: Duration = Duration::from_secs(1);
 
 /// How long it is waited after a look that failed, for want of descriptors say.
 const LOOKED_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// How long the other processes of a run whose leader has ended get to end by themselves.
+const REST_ENDS_WITHIN: Duration = Duration::from_millis(100);
+
+/// How many of the processes that a run left behind are named.
+const MOST_NAMED: usize = 5;
 
 /// How many looks in a row must find nobody before a set counts as empty: one look may miss a
 /// process that forks and exits while it is being taken.
@@ -103,6 +109,7 @@ impl Supervisor {
             return;
         };
         let signal = run.service.stop.signal.0;
+        let has_ended = run.is_ending;
         if run.is_before_start {
             // When that has ended, the start is given up.
             self.set_ender(id, async move { ending.ask(signal).await });
@@ -118,6 +125,9 @@ impl Supervisor {
         let ports = run.service.ports.clone();
         let drainer = self.drainer(&service);
         let end = async move {
+            if has_ended {
+                ending.tell_what_is_left(&service, id, &outbox).await;
+            }
             if let Some(command) = command {
                 let asked = async {
                     // A command that fails has not asked: the signal does so at once.
@@ -183,6 +193,36 @@ impl Supervisor {
             told: Some((id, self.outbox.clone())),
             ..Ending::new(self.roots(id), sessions)
         }
+    }
+
+    /// The run ended by itself and left these processes behind: its log says so too.
+    pub(super) fn take_left(
+        &mut self,
+        service: ServiceName,
+        id: RunId,
+        mut left: LeftBehind,
+    ) -> Vec<Effect> {
+        for one in &mut left.processes {
+            let command = self.without_secrets(Some(id), std::mem::take(&mut one.command));
+            one.command = shortened(&command);
+        }
+        if let Some(output) = self.outputs.get(&service) {
+            output.say(&format!(
+                "the run has ended, and {} that it left behind {} ended now: {}",
+                if left.count == 1 {
+                    "a process".to_owned()
+                } else {
+                    format!("{} processes", left.count)
+                },
+                if left.count == 1 { "is" } else { "are" },
+                left.processes
+                    .iter()
+                    .map(|one| format!("{} ({})", one.pid, one.command))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            ));
+        }
+        self.tell(service, id, RunEvent::Left(left))
     }
 
     pub(super) fn set_ender(&mut self, id: RunId, end: impl Future<Output = ()> + Send + 'static) {
@@ -283,6 +323,39 @@ impl Ending {
         let pids = present.iter().map(|one| one.member.identity.pid);
         pids.map(|pid| format!("{pid} ({})", sweep::command_of(pid)))
             .collect()
+    }
+
+    /// Tells what the leader, which ended by itself, has left behind.
+    async fn tell_what_is_left(&self, service: &ServiceName, run: RunId, outbox: &Outbox) {
+        if self.present().await.is_empty() {
+            return;
+        }
+        // The rest of a pipeline ends by itself, and may have something to write until then.
+        if tokio::time::timeout(REST_ENDS_WITHIN, self.until_empty())
+            .await
+            .is_ok()
+        {
+            return;
+        }
+        let present = self.present().await;
+        let processes = present.iter().take(MOST_NAMED).map(|one| {
+            let pid = one.member.identity.pid;
+            LeftProcess {
+                pid,
+                command: sweep::command_of(pid),
+            }
+        });
+        let left = LeftBehind {
+            count: present.len(),
+            processes: processes.collect(),
+        };
+        if left.count > 0 {
+            outbox.put(Input::Left {
+                service: service.clone(),
+                run,
+                left,
+            });
+        }
     }
 
     /// Waits until nobody is left.

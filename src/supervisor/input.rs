@@ -9,7 +9,7 @@ use super::sessions::MadeSession;
 use crate::control::protocol::LastProbe;
 use crate::event::Did;
 use crate::id::{RunId, ServiceName};
-use crate::machine::{Effect, RunEvent, Survivor};
+use crate::machine::{Effect, LeftBehind, RunEvent, Survivor};
 use crate::record::Line;
 use crate::sys::guardian::own_program;
 use crate::sys::notify::News;
@@ -68,6 +68,15 @@ pub(super) enum Input {
     LineSeen(RunId),
     /// Who is still there of a run that is being stopped, for people.
     Remaining(RunId, Remaining),
+    /// A run ended by itself and left these processes behind.
+    Left {
+        /// The service.
+        service: ServiceName,
+        /// The run.
+        run: RunId,
+        /// They.
+        left: LeftBehind,
+    },
     /// The project's own tmux server runs, as this process.
     TmuxServer(crate::record::RecordedProcess),
     /// This program is fit to be the next supervisor's.
@@ -146,6 +155,7 @@ impl Supervisor {
                 self.ports_held.insert(service, survivors);
                 Vec::new()
             }
+            Input::Left { service, run, left } => self.take_left(service, run, left),
             Input::TmuxServer(process) => {
                 if let Err(error) = self.write_ledger(Line::TmuxServer(process)) {
                     eprintln!("{error}");
@@ -200,6 +210,7 @@ impl Supervisor {
             | RunEvent::Healthy
             | RunEvent::Unwell(_)
             | RunEvent::Survived(_)
+            | RunEvent::Left(_)
             | RunEvent::Examined(_) => {}
         }
         let effects = self.tell(service, run, what);

@@ -158,6 +158,11 @@ impl Output {
         }
     }
 
+    /// Writes a line of the supervisor's own into the log.
+    pub(super) fn say(&self, text: &str) {
+        lock(&self.sink).say(text);
+    }
+
     /// What the watch hears.
     pub(super) fn take_watch(&mut self) -> Option<watch::Receiver<Heard>> {
         self.watch.take()

@@ -54,7 +54,7 @@ impl Supervisor {
     }
 
     /// A text without the values that the run got from its env files and the like.
-    fn without_secrets(&self, run: Option<RunId>, text: String) -> String {
+    pub(super) fn without_secrets(&self, run: Option<RunId>, text: String) -> String {
         let run = run.and_then(|run| self.runs.get(&run));
         match run {
             Some(run) => masked(text, &secrets(&run.service.env, &run.environment)),
@@ -92,6 +92,7 @@ impl Supervisor {
             },
             waits_for: view.waits_for,
             lacks: view.lacks,
+            left_behind: view.left_behind,
             is_stuck: view.is_stuck,
             settled: view.is_settled,
             failures: view.failures,

@@ -370,7 +370,7 @@ impl Oracle {
             }
             RunEvent::Gone => self.ended(&event.service, now),
             // The world answers within the call that asks.
-            RunEvent::Examined(_) => {}
+            RunEvent::Examined(_) | RunEvent::Left(_) => {}
         }
         true
     }

@@ -269,6 +269,28 @@ impl Sink {
         self.lost.lines += lines;
     }
 
+    /// Writes a line of the supervisor's own.
+    pub(super) fn say(&mut self, text: &str) {
+        let text = format!("[baudbot] {text}");
+        self.writer.push(&Record {
+            time: Timestamp::now(),
+            stream: Stream::Stderr,
+            is_partial: false,
+            begins_run: None,
+            after_file: None,
+            content: text.as_bytes(),
+        });
+        let written = match self.writer.open() {
+            Ok(_) => self.writer.flush().map_err(|(_, error)| error),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            let lines = self.writer.drop_pending();
+            self.lose(lines.max(1), &error);
+        }
+        self.mark();
+    }
+
     /// Where lines are missing, the log says so.
     fn tell_lost(&mut self, time: Timestamp) {
         if self.lost.why.is_empty() {
