@@ -91,11 +91,22 @@ pub fn state_on_its_way(service: &ServiceStatus, look: &Look) -> String {
 
 /// Why it is in its state; of one that is being stopped also whom that waits for.
 fn reason_in_one_line(service: &ServiceStatus) -> String {
+    let says = says(service).map(|says| format!("it says: {says}"));
     let awaited = service.awaits.as_ref();
     let awaited = awaited.filter(|_| service.state == StateWord::Stopping);
     let awaited = awaited.map(|awaited| format!("waits for {awaited}"));
-    let said = [reason(service), awaited].into_iter().flatten();
+    let said = [reason(service), awaited, says].into_iter().flatten();
     one_line(&said.collect::<Vec<_>>().join("; ")).into_owned()
+}
+
+/// What the live run says of itself (STATUS=, STOPPING=1), unless the reason tells it already.
+pub fn says(service: &ServiceStatus) -> Option<&str> {
+    let says = service.says.as_deref().filter(|says| !says.is_empty())?;
+    let is_told = service
+        .reason
+        .as_ref()
+        .is_some_and(|reason| reason.contains(says));
+    (!is_told).then_some(says)
 }
 
 /// What happens by itself, and when: `next start in 27s`.
@@ -210,7 +221,10 @@ impl Block {
         let coming = coming(service, screen.now);
         let awaited = service.awaits.as_ref();
         let awaited = awaited.map(|awaited| format!("waits for {awaited}"));
-        let said = [awaited, reason(service), coming].into_iter().flatten();
+        let says = says(service).map(|says| format!("it says: {says}"));
+        let said = [awaited, reason(service), says, coming]
+            .into_iter()
+            .flatten();
         let reason = one_line(&said.collect::<Vec<_>>().join("; ")).into_owned();
         if !reason.is_empty() {
             let style = if is_as_wanted(service) {

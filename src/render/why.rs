@@ -51,6 +51,8 @@ pub fn why(story: &Story, screen: &Screen<'_>) -> String {
         tell("goal", vec![goal(status, story, screen)]);
         tell("since", since(status, story, screen));
         tell("coming", coming(status, screen.now).into_iter().collect());
+        let says = super::status::says(status).map(str::to_owned);
+        tell("says", says.into_iter().collect());
         tell("process", process(status));
         tell("input", input(status, story).into_iter().collect());
         tell("probe", probe(status.last_probe.as_ref(), screen));

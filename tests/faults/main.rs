@@ -21,6 +21,7 @@ mod other_checkout;
 mod overtaken;
 mod patterns;
 mod rights;
+mod says;
 mod scripts;
 mod service_manager;
 mod settling;
