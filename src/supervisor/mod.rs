@@ -233,7 +233,7 @@ impl Supervisor {
         let socket_asked = signal(SignalKind::from_raw(guardian::LOOK_AFTER_SOCKET))
             .map_err(system("listen for signals"))?;
         let guardian = guardian::set_guardian(guardian).map_err(system("look at our parent"))?;
-        let Some(lock) = project.lock(guardian.as_ref().map(runs::recorded))? else {
+        let Some(lock) = take_lock(&project, guardian.as_ref()).await? else {
             return Err(SupervisorError::Locked {
                 pid: project.lock_holder().map_or(0, |holder| holder.pid),
             });
@@ -548,6 +548,30 @@ impl Supervisor {
         proof
     }
 }
+
+/// Takes the project's lock; `None` when another supervisor has it. A child of a killed supervisor that
+/// has not executed its command yet shares the lock for a moment: that is waited for.
+async fn take_lock(
+    project: &Project,
+    guardian: Option<&Identity>,
+) -> Result<Option<Lock>, StoreError> {
+    let begun = std::time::Instant::now();
+    loop {
+        let lock = project.lock(guardian.map(runs::recorded))?;
+        let is_left_over = || {
+            let holder = project.lock_holder();
+            let is_known = holder.is_some_and(|holder| holder.supervisor.is_some());
+            is_known && project.living_supervisor().is_none()
+        };
+        if lock.is_some() || begun.elapsed() >= LOCK_LEFT_WITHIN || !is_left_over() {
+            return Ok(lock);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+/// How long what a killed supervisor has forked may keep the lock.
+const LOCK_LEFT_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Learns of the guardian's end.
 async fn watch_guardian(guardian: Identity, outbox: Outbox) {

@@ -84,7 +84,7 @@ fn the_help_about_a_stopped_supervisor_is_true() {
 #[test]
 fn no_timeout_is_too_long() {
     let scene = Scene::new(ONE);
-    let longest = "18446744073709551615s";
+    let longest = "365d";
     for order in [
         &["up"][..],
         &["restart", "a"],
@@ -94,6 +94,10 @@ fn no_timeout_is_too_long() {
         scene
             .run(order.iter().chain(&["--timeout", longest]))
             .success();
+    }
+    // What cannot be waited for is refused before anything is done.
+    for too_long in ["18446744073709551615s", "366d"] {
+        scene.run(["up", "--timeout", too_long]).code(2);
     }
     scene.close();
 }
