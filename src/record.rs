@@ -134,6 +134,11 @@ pub struct Pane {
 pub struct Sessions {
     /// These names, exactly.
     pub names: Vec<String>,
+    /// That of them under which the service's own session is made. On a server that others use too, a
+    /// session of this name counts only when this project made it. Absent in older ledgers, and for
+    /// what has no session of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<String>,
     /// All names that begin with one of these.
     pub prefixes: Vec<String>,
 }
@@ -654,6 +659,7 @@ mod tests {
     fn a_prefix_matches_what_begins_with_it_and_a_name_only_itself() {
         let own = Sessions {
             names: vec!["baudbot".into()],
+            own: None,
             prefixes: vec!["dev-agent-".into()],
         };
         assert!(own.contains("baudbot"));

@@ -293,6 +293,7 @@ impl Supervisor {
             layers: crate::sys::layers::probe(),
             private_tmux: sessions::PrivateServer::new(
                 &project,
+                project_id,
                 nesting.map(|nesting| Mark::for_project(project_id, nesting)),
                 open_files_limit,
             ),

@@ -141,6 +141,7 @@ pub(super) fn identity(recorded: &RecordedProcess) -> Identity {
 pub(super) fn own_names(session: Option<&str>, cleanup: &Cleanup) -> record::Sessions {
     let mut own = record::Sessions {
         names: session.map(str::to_owned).into_iter().collect(),
+        own: session.map(str::to_owned),
         prefixes: Vec::new(),
     };
     match cleanup {

@@ -29,7 +29,7 @@ use crate::record;
 use crate::store::Project;
 use crate::sys::guardian::own_program;
 use crate::sys::identity::{Exit, Identity, PidFd};
-use crate::sys::mark::Mark;
+use crate::sys::mark::{Mark, ProjectId, read_mark};
 use crate::sys::pane::Gate;
 use crate::sys::process::Command;
 use crate::sys::tmux::{Server, Session, SessionInfo, Target, TmuxError};
@@ -55,6 +55,7 @@ pub(super) struct PrivateServer(Arc<Private>);
 #[derive(Debug)]
 struct Private {
     socket: PathBuf,
+    project: ProjectId,
     mark: Option<Mark>,
     open_files_limit: Option<(u64, u64)>,
     /// Its process id once it runs; 0 before.
@@ -89,11 +90,13 @@ pub(super) struct MadeSession {
 impl PrivateServer {
     pub(super) fn new(
         project: &Project,
+        project_id: ProjectId,
         mark: Option<Mark>,
         open_files_limit: Option<(u64, u64)>,
     ) -> Self {
         Self(Arc::new(Private {
             socket: project.tmux_socket(),
+            project: project_id,
             mark,
             open_files_limit,
             pid: AtomicI32::new(0),
@@ -172,6 +175,22 @@ impl Tmux {
             TmuxServer::DefaultIn(directory) => format!("default in {}", directory.display()),
             TmuxServer::Socket(path) => path.display().to_string(),
         }
+    }
+
+    /// What keeps a service from its session: one of that name which this project did not make.
+    fn foreign_session(&self, name: &str) -> String {
+        let tmux = match &self.choice {
+            TmuxServer::Private | TmuxServer::Default => "tmux".to_owned(),
+            TmuxServer::DefaultIn(directory) => {
+                format!("TMUX_TMPDIR='{}' tmux", directory.display())
+            }
+            TmuxServer::Socket(path) => format!("tmux -S '{}'", path.display()),
+        };
+        format!(
+            "the session `{name}` on the shared tmux server was not made by this project; \
+             rename it (`{tmux} rename-session -t '={name}' '{name}-2'`) or end it \
+             (`{tmux} kill-session -t '={name}'`), or give the service another `session`"
+        )
     }
 
     /// The server, to talk to.
@@ -255,11 +274,53 @@ impl Tmux {
 impl Sessions {
     /// The sessions that are there and belong to the service.
     pub(super) async fn present(&self) -> Result<Vec<SessionInfo>, TmuxError> {
-        let all = self.tmux.server().sessions().await?;
-        Ok(all
-            .into_iter()
-            .filter(|session| self.own.contains(&session.name))
-            .collect())
+        Ok(self.told_apart().await?.0)
+    }
+
+    /// The session that has the name of the service's own, on a server that others use too, and was
+    /// not made by this project.
+    async fn foreign(&self) -> Result<Option<SessionInfo>, TmuxError> {
+        Ok(self.told_apart().await?.1)
+    }
+
+    async fn told_apart(&self) -> Result<(Vec<SessionInfo>, Option<SessionInfo>), TmuxError> {
+        let server = self.tmux.server();
+        let (mut ours, mut foreign) = (Vec::new(), None);
+        for session in server.sessions().await? {
+            if !self.own.contains(&session.name) {
+                continue;
+            }
+            let is_claimed = !self.tmux.is_private()
+                && self.own.own.as_ref() == Some(&session.name)
+                && !self.is_made_by_us(&server, &session).await?;
+            if is_claimed {
+                foreign = Some(session);
+            } else {
+                ours.push(session);
+            }
+        }
+        Ok((ours, foreign))
+    }
+
+    /// Whether this project made a session: the session says so, or a process in it carries the
+    /// project's mark (an earlier version of this program told sessions nothing).
+    async fn is_made_by_us(
+        &self,
+        server: &Server,
+        session: &SessionInfo,
+    ) -> Result<bool, TmuxError> {
+        let project = self.tmux.private.0.project;
+        if session.owner.as_deref() == Some(project.word().as_str()) {
+            return Ok(true);
+        }
+        let panes = server.panes(&session.id).await?;
+        Ok(panes.iter().any(|pane| {
+            let mark = match pane.is_dead {
+                true => None,
+                false => read_mark(pane.pid).ok().flatten(),
+            };
+            mark.is_some_and(|mark| mark.is_of(project))
+        }))
     }
 
     /// The processes in the panes of these sessions.
@@ -462,8 +523,15 @@ impl Maker {
             .ensure(&self.outbox)
             .await
             .map_err(tmux_failure)?;
-        // A session of this name is this service's by the manifest's word: what is left of a life
-        // that nobody remembers. It is ended like any run, and not run into.
+        if let Some(foreign) = sessions.foreign().await.map_err(tmux_failure)? {
+            return Err(StartFailure {
+                stage: "making the tmux session".into(),
+                message: sessions.tmux.foreign_session(&foreign.name),
+                is_blocked: true,
+            });
+        }
+        // What is left of a life that nobody remembers, and sessions with old names of the service,
+        // are ended like any run, and not run into.
         super::ending::end_sessions(sessions)
             .await
             .map_err(|message| StartFailure {
@@ -481,6 +549,7 @@ impl Maker {
                 &self.working_dir,
                 &gate.argv(&own_program()),
                 SIZE,
+                &sessions.tmux.private.0.project.word(),
             )
             .await
             .map_err(tmux_failure)?;

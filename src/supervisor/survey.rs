@@ -95,7 +95,7 @@ pub async fn survey(project: &Project) -> Result<Survey, SurveyError> {
     let holder = project.lock_holder().filter(|_| answering.is_some());
     let project = answering.as_ref().unwrap_or(project);
     let ledger = project.read_ledger()?;
-    let private = PrivateServer::new(project, None, None);
+    let private = PrivateServer::new(project, project_id(project), None, None);
     private.find().await;
     let supervisors: Vec<i32> = holder
         .iter()

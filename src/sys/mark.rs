@@ -114,6 +114,11 @@ impl ProjectId {
         Self(upper << 12 | hash & WIDEST_12)
     }
 
+    /// The id as a word.
+    pub fn word(self) -> String {
+        format!("{:09x}", self.0)
+    }
+
     /// An id that [`ProjectId::new`] gives to nobody: to try whether marks work here.
     pub(crate) fn of_nobody() -> Self {
         Self(0)

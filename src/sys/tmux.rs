@@ -70,6 +70,9 @@ pub struct Session {
     pub pane_pid: i32,
 }
 
+/// The option of a session that tells its owner.
+const OWNER_OPTION: &str = "@baudbot-project";
+
 /// A session that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionInfo {
@@ -77,6 +80,9 @@ pub struct SessionInfo {
     pub id: String,
     /// Its name.
     pub name: String,
+    /// What [`new_session`](Server::new_session) was told of its owner; `None` when something else
+    /// made it.
+    pub owner: Option<String>,
 }
 
 /// A pane that is there.
@@ -191,6 +197,7 @@ impl Server {
         working_dir: &Path,
         argv: &[String],
         size: (u16, u16),
+        owner: &str,
     ) -> Result<Session, TmuxError> {
         let (columns, rows) = (size.0.to_string(), size.1.to_string());
         let directory = escape_format(&working_dir.to_string_lossy());
@@ -217,6 +224,10 @@ impl Server {
         let answer = self.ask(&command).await?;
         crash::point("tmux session: after it is made");
         let session = parse_session(&answer).ok_or_else(|| nonsense("new-session", &answer))?;
+        // First of all: without an owner nothing of it may stay when we are killed here, and without
+        // the second option it goes with its process.
+        self.ask(&["set-option", "-t", &session.id, OWNER_OPTION, owner])
+            .await?;
         // Its process waits at the gate: it cannot end before the option is set.
         self.ask(&[
             "set-option",
@@ -235,7 +246,8 @@ impl Server {
     /// # Errors
     /// When tmux cannot be executed or refuses.
     pub async fn sessions(&self) -> Result<Vec<SessionInfo>, TmuxError> {
-        let command = ["list-sessions", "-F", "#{session_id} #{session_name}"];
+        let format = format!("#{{session_id}} #{{{OWNER_OPTION}}} #{{session_name}}");
+        let command = ["list-sessions", "-F", format.as_str()];
         let answer = match self.ask(&command).await {
             Ok(answer) => answer,
             Err(TmuxError::NoServer { .. }) => return Ok(Vec::new()),
@@ -243,13 +255,7 @@ impl Server {
         };
         answer
             .lines()
-            .map(|line| match line.split_once(' ') {
-                Some((id, name)) if id.starts_with('$') => Ok(SessionInfo {
-                    id: id.to_owned(),
-                    name: name.to_owned(),
-                }),
-                _ => Err(nonsense("list-sessions", line)),
-            })
+            .map(|line| parse_session_info(line).ok_or_else(|| nonsense("list-sessions", line)))
             .collect()
     }
 
@@ -480,6 +486,17 @@ fn nonsense(command: &str, answer: &str) -> TmuxError {
 
 fn parse_pid(command: &str, answer: &str) -> Result<i32, TmuxError> {
     answer.trim().parse().map_err(|_| nonsense(command, answer))
+}
+
+/// A line of `list-sessions`. A name may hold blanks.
+fn parse_session_info(line: &str) -> Option<SessionInfo> {
+    let (id, rest) = line.split_once(' ')?;
+    let (owner, name) = rest.split_once(' ')?;
+    id.starts_with('$').then(|| SessionInfo {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        owner: Some(owner.to_owned()).filter(|owner| !owner.is_empty()),
+    })
 }
 
 fn parse_session(answer: &str) -> Option<Session> {

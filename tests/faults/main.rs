@@ -24,6 +24,7 @@ mod rights;
 mod says;
 mod scripts;
 mod service_manager;
+mod sessions;
 mod settling;
 mod small;
 mod survivors;

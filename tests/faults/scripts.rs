@@ -132,14 +132,10 @@ services:
         "`command` of service `through` puts the value of `${ID}`, which comes from `${agent.session-id}`, into a script",
         "let the script read the variable `AGENT_SESSION_ID`",
     ] {
-        let unwrapped = refused
-            .stdout
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ");
-        let unwrapped = unwrapped.replace("│ ", "");
+        // Lines are wrapped, also within words.
+        let packed = |text: &str| text.replace(['\n', ' ', '│'], "");
         assert!(
-            unwrapped.contains(expected),
+            packed(&refused.stdout).contains(&packed(expected)),
             "{expected}\n{}",
             refused.stdout
         );

@@ -49,7 +49,7 @@ impl TmuxScene {
         let argv = gate.argv(Path::new(env!("CARGO_BIN_EXE_baudbot")));
         let session = self
             .server
-            .new_session(name, self.scene.dir.path(), &argv, SIZE)
+            .new_session(name, self.scene.dir.path(), &argv, SIZE, "test")
             .await
             .unwrap();
         self.server
@@ -244,7 +244,7 @@ async fn a_pane_whose_gate_closes_exits_without_a_trace() {
     let argv = gate.argv(Path::new(env!("CARGO_BIN_EXE_baudbot")));
     let session = scene
         .server
-        .new_session("one", scene.scene.dir.path(), &argv, SIZE)
+        .new_session("one", scene.scene.dir.path(), &argv, SIZE, "test")
         .await
         .unwrap();
     assert!(Identity::of(session.pane_pid).unwrap().is_some());
@@ -265,7 +265,7 @@ async fn only_the_pane_is_answered() {
     let argv = gate.argv(Path::new(env!("CARGO_BIN_EXE_baudbot")));
     let session = scene
         .server
-        .new_session("one", scene.scene.dir.path(), &argv, SIZE)
+        .new_session("one", scene.scene.dir.path(), &argv, SIZE, "test")
         .await
         .unwrap();
     let command = scene.scene.launch(7, &["sleep", "1000"]).command;
@@ -324,7 +324,7 @@ async fn a_name_that_is_taken_is_refused() {
     let argv = ["sleep".to_owned(), "1000".to_owned()];
     let again = scene
         .server
-        .new_session("one", Path::new("/"), &argv, SIZE)
+        .new_session("one", Path::new("/"), &argv, SIZE, "test")
         .await
         .unwrap_err();
     assert!(matches!(again, TmuxError::Refused { .. }), "{again}");
@@ -378,7 +378,7 @@ async fn odd_paths_come_through_tmux_and_its_shell() {
         .unwrap();
     let session = scene
         .server
-        .new_session("one", &odd, &argv, SIZE)
+        .new_session("one", &odd, &argv, SIZE, "test")
         .await
         .unwrap();
     // Only in that directory is there such a FIFO.
