@@ -555,7 +555,7 @@ impl Node {
 
             (
                 state @ S::Stopping {
-                    cause: Cause::Ended(_),
+                    cause: Cause::Ended(_) | Cause::EndedEarly(_),
                     ..
                 },
                 E::Left(left),
