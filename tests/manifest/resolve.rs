@@ -51,7 +51,7 @@ fn an_env_file_is_read_at_each_start_and_env_wins_over_it() {
         "version: 1\nservices: {a: {command: x, env_files: [some.env, 'other.env?'], env: {B: env}, env_unset: [C]}}",
     )
     .file("some.env", "A=\"two\\nlines\"\nB=file\nC=file\n");
-    let built = baudbot::manifest::load::environment(&scene.service("a").env).unwrap();
+    let built = baudbot::manifest::load::environment(&scene.service("a").env, None).unwrap();
     assert_eq!(built["A"], "two\nlines");
     assert_eq!(built["B"], "env");
     assert!(!built.contains_key("C"));
