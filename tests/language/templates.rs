@@ -13,7 +13,8 @@ templates:
   dev:
     description: works on one thing
     groups: [agents]
-    command: "trap 'exit 0' TERM; echo {word} ${{instance}} ${{param.tree}} ${{param.branch}} > ${{param.tree}}.ran; while :; do sleep 0.05; done"
+    command: "trap 'exit 0' TERM; echo {word} ${{instance}} $TREE $BRANCH > $TREE.ran; while :; do sleep 0.05; done"
+    env: {{TREE: "${{param.tree}}", BRANCH: "${{param.branch}}"}}
     params:
       tree: {{pattern: "[a-z-]+"}}
       branch: {{default: main}}
