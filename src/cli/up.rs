@@ -351,7 +351,9 @@ fn tell_causes(call: &Call, project: &Project, following: &Following) {
     let wanted = following.wanted_up();
     let stalled = following.stalled();
     let mut logs_shown = 0;
-    for root in verdict::roots(&wanted) {
+    let mut roots = verdict::roots(&wanted);
+    let alike = verdict::blocked_alike(&mut roots, &wanted);
+    for root in roots {
         let Some(service) = wanted.get(root.name).copied().flatten() else {
             continue;
         };
@@ -369,6 +371,7 @@ fn tell_causes(call: &Call, project: &Project, following: &Following) {
             service,
             lines: &lines,
             waiting: &root.waiting,
+            alike: alike.get(root.name).map_or(&[], Vec::as_slice),
             is_tried_again: stalled.contains(root.name),
         };
         call.note(&outcome::cause(&cause, &typed, &call.err));

@@ -96,6 +96,31 @@ pub(super) fn roots<'a>(wanted: &Wanted<'a>) -> Vec<Root<'a>> {
         .collect()
 }
 
+/// Takes out of `roots` those that are blocked for the same reason as an earlier one, and tells them by
+/// that one: too low a limit, say, is one thing to mend however many services it blocks.
+pub(super) fn blocked_alike<'a>(
+    roots: &mut Vec<Root<'a>>,
+    wanted: &Wanted<'a>,
+) -> BTreeMap<&'a ServiceName, Vec<&'a ServiceName>> {
+    let mut first: BTreeMap<&'a str, &'a ServiceName> = BTreeMap::new();
+    let mut alike: BTreeMap<&'a ServiceName, Vec<&'a ServiceName>> = BTreeMap::new();
+    roots.retain(|root| {
+        let service = wanted.get(root.name).copied().flatten();
+        let reason = service
+            .filter(|service| service.state == StateWord::Blocked && root.waiting.is_empty())
+            .and_then(|service| service.reason.as_deref());
+        let Some(reason) = reason else {
+            return true;
+        };
+        let earlier = *first.entry(reason).or_insert(root.name);
+        if earlier != root.name {
+            alike.entry(earlier).or_default().push(root.name);
+        }
+        earlier == root.name
+    });
+    alike
+}
+
 /// The first service of the chain that keeps this one from being up; `None`: itself.
 fn root_of<'a>(
     name: &'a ServiceName,
@@ -162,6 +187,26 @@ mod tests {
                 (text(root.name), waiting.collect())
             })
             .collect()
+    }
+
+    #[test]
+    fn what_is_blocked_for_one_reason_is_one_cause() {
+        let mut all = services(&[
+            ("a", StateWord::Blocked),
+            ("b", StateWord::Blocked),
+            ("c", StateWord::Blocked),
+            ("d", StateWord::Failed),
+        ]);
+        for (who, reason) in [("a", "low limit"), ("b", "no program"), ("c", "low limit")] {
+            all[&name(who)].reason = Some(reason.into());
+        }
+        let wanted = wanted(&all);
+        let mut roots = roots(&wanted);
+        let alike = blocked_alike(&mut roots, &wanted);
+        let told: Vec<String> = roots.iter().map(|root| root.name.to_string()).collect();
+        assert_eq!(told, ["a", "b", "d"]);
+        assert_eq!(alike.len(), 1);
+        assert_eq!(alike[&name("a")], [&name("c")]);
     }
 
     #[test]

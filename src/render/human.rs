@@ -93,9 +93,29 @@ pub fn names(names: impl IntoIterator<Item = impl std::fmt::Display>) -> String 
     }
 }
 
+/// As [`names`], but of more than a line holds only the first are named and the rest is counted.
+pub fn first_names<T: std::fmt::Display>(all: &[T]) -> String {
+    const MOST: usize = 8;
+    if all.len() <= MOST + 1 {
+        return names(all);
+    }
+    let first: Vec<String> = all[..MOST].iter().map(|name| format!("`{name}`")).collect();
+    format!("{} and {} more", first.join(", "), all.len() - MOST)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_names_are_counted() {
+        assert_eq!(first_names(&["a", "b"]), "`a` and `b`");
+        let many: Vec<u32> = (1..=20).collect();
+        assert_eq!(
+            first_names(&many),
+            "`1`, `2`, `3`, `4`, `5`, `6`, `7`, `8` and 12 more"
+        );
+    }
 
     #[test]
     fn spans_have_at_most_two_units() {

@@ -47,6 +47,8 @@ pub struct Cause<'a> {
     pub lines: &'a [Line],
     /// The services that wait for it.
     pub waiting: &'a [&'a ServiceName],
+    /// Other services that are blocked for the very same reason.
+    pub alike: &'a [&'a ServiceName],
     /// Whether it has failed several times, and the supervisor goes on trying.
     pub is_tried_again: bool,
 }
@@ -58,6 +60,7 @@ pub fn cause(cause: &Cause<'_>, typed: &Typed<'_>, look: &Look) -> String {
         service,
         lines,
         waiting,
+        alike,
         is_tried_again,
     } = *cause;
     if service.is_stuck {
@@ -74,6 +77,7 @@ pub fn cause(cause: &Cause<'_>, typed: &Typed<'_>, look: &Look) -> String {
         text = format!("{}; it has failed {failures} in a row\n", text.trim_end());
     }
     text += &last_lines(name, lines, look);
+    text += &blocked_alike(alike);
     text += &waiting_for_it(waiting);
     let why = typed("why", name);
     let start = typed("start", name);
@@ -88,6 +92,16 @@ pub fn cause(cause: &Cause<'_>, typed: &Typed<'_>, look: &Look) -> String {
         Next::Start if service.state == StateWord::Inactive => {
             format!("start it again with `{start}`")
         }
+        Next::Start if !alike.is_empty() => {
+            let all = std::iter::once(name).chain(alike.iter().copied());
+            let starts: Vec<String> = all.map(ToString::to_string).collect();
+            match starts.len() {
+                ..=LONGEST_COMMAND => {
+                    format!("once that is mended: `{} {}`", start, starts[1..].join(" "))
+                }
+                _ => format!("once that is mended, give the order again, or: `{start}`"),
+            }
+        }
         Next::Start => format!("once that is mended: `{start}`"),
         Next::Why if !is_tried_again && !waiting.is_empty() => {
             format!("see the whole story with `{why}`; once that is mended: `{start}`")
@@ -101,8 +115,20 @@ pub fn cause(cause: &Cause<'_>, typed: &Typed<'_>, look: &Look) -> String {
     text + &help(&next, look)
 }
 
+/// How many services a command that is printed names at most.
+const LONGEST_COMMAND: usize = 6;
+
+fn blocked_alike(alike: &[&ServiceName]) -> String {
+    let names = human::first_names(alike);
+    match alike.len() {
+        0 => String::new(),
+        1 => format!("1 more service is blocked for the same reason: {names}\n"),
+        many => format!("{many} more services are blocked for the same reason: {names}\n"),
+    }
+}
+
 fn waiting_for_it(waiting: &[&ServiceName]) -> String {
-    let names = human::names(waiting);
+    let names = human::first_names(waiting);
     match waiting.len() {
         0 => String::new(),
         1 => format!("1 service waits for it: {names}\n"),

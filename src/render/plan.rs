@@ -53,6 +53,8 @@ pub fn summary(plan: &Plan) -> String {
     match (changes_anything(plan), steps(plan, Action::Keep)) {
         (true, _) => counts.join(", "),
         (false, 0) => "nothing to do".into(),
+        // What else there is to say of these is an error, which follows.
+        (false, _) if plan.kept_for_lack().next().is_some() => "nothing was changed".into(),
         (false, kept) => format!(
             "nothing to do: {} {} should be",
             human::count(kept, "service"),
