@@ -118,6 +118,9 @@ pub struct StartedRun {
     /// The inodes of the sockets that listened on the port of its `ready` probe before it began.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listened_before: Vec<u64>,
+    /// The abstract name of the socket on which it tells of itself; absent in older ledgers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify_socket: Option<String>,
 }
 
 /// Where in tmux a run is.
@@ -507,6 +510,7 @@ mod tests {
             pane: None,
             began: Some(Duration::new(1_700_000_000, 5)),
             listened_before: vec![4711],
+            notify_socket: Some("baudbot/notify/0f".into()),
         }
     }
 

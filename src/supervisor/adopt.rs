@@ -375,7 +375,8 @@ impl Supervisor {
         }
         crash::point("taking over: a run");
         self.remember(id, &run);
-        if let Err(failure) = self.open_notify_socket(id, &mut run) {
+        let socket = record.as_ref().and_then(|one| one.notify_socket.clone());
+        if let Err(failure) = self.reopen_notify_socket(id, &mut run, socket) {
             eprintln!("`{}`: {}: {}", service.name, failure.stage, failure.message);
         }
         let leader = run.leader.as_ref().map(|leader| leader.pid);

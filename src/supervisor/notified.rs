@@ -31,6 +31,8 @@ pub(super) struct Notified {
     pub(super) alive: Option<mpsc::UnboundedSender<bool>>,
     /// What it says of itself.
     pub(super) status: Option<String>,
+    /// The name of its socket.
+    pub(super) socket: String,
 }
 
 /// How long it may be silent, where that is watched.
@@ -39,6 +41,15 @@ fn watchdog(service: &Service) -> Option<std::time::Duration> {
         Probe::Watchdog { within } => Some(within),
         _ => None,
     }
+}
+
+/// Whether a run of this service gets a socket to tell of itself.
+fn tells_of_itself(service: &Service) -> bool {
+    watchdog(service).is_some() || waits_for_notice(service)
+}
+
+fn no_socket(error: &std::io::Error) -> StartFailure {
+    failure("opening the socket for notices", error, false)
 }
 
 fn waits_for_notice(service: &Service) -> bool {
@@ -53,12 +64,34 @@ impl Supervisor {
         id: RunId,
         run: &mut LiveRun,
     ) -> Result<(), StartFailure> {
-        let watchdog = watchdog(&run.service);
-        if watchdog.is_none() && !waits_for_notice(&run.service) {
+        if !tells_of_itself(&run.service) {
             return Ok(());
         }
-        let socket = NotifySocket::open(self.project_id, id)
-            .map_err(|error| failure("opening the socket for notices", &error, false))?;
+        let socket = NotifySocket::open().map_err(|error| no_socket(&error))?;
+        self.listen_to(socket, id, run);
+        Ok(())
+    }
+
+    /// Opens again the socket that an earlier supervisor opened for a run, by the name that the ledger
+    /// has; the ledger of an earlier version has none, since its names followed from the run.
+    pub(super) fn reopen_notify_socket(
+        &self,
+        id: RunId,
+        run: &mut LiveRun,
+        name: Option<String>,
+    ) -> Result<(), StartFailure> {
+        if !tells_of_itself(&run.service) {
+            return Ok(());
+        }
+        let name = name.map_or_else(|| NotifySocket::former_name(self.project_id, id), Ok);
+        let socket = name.and_then(NotifySocket::reopen);
+        self.listen_to(socket.map_err(|error| no_socket(&error))?, id, run);
+        Ok(())
+    }
+
+    fn listen_to(&self, socket: NotifySocket, id: RunId, run: &mut LiveRun) {
+        let watchdog = watchdog(&run.service);
+        let name = socket.name().to_owned();
         let environment = Arc::make_mut(&mut run.environment);
         environment.insert("NOTIFY_SOCKET".into(), socket.variable());
         if let Some(within) = watchdog {
@@ -95,8 +128,8 @@ impl Supervisor {
             told_ready: Some(told_ready),
             alive: None,
             status: None,
+            socket: name,
         });
-        Ok(())
     }
 
     /// Where no mark can be set, whoever is found as a member of the run is heard.

@@ -232,6 +232,7 @@ impl Supervisor {
             pane,
             began: run.began.duration_since(SystemTime::UNIX_EPOCH).ok(),
             listened_before: run.listened_before.clone(),
+            notify_socket: run.notified.as_ref().map(|one| one.socket.clone()),
         })
     }
 

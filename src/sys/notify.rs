@@ -3,13 +3,15 @@
 //! A datagram socket for each run, in the abstract namespace (`unix(7)`): it can be reached by
 //! whatever user the service runs as and from wherever its processes went, leaves no file behind, and
 //! its name is free again the moment its holder is gone, so that the next supervisor can open the same
-//! one. Anybody in the same network namespace can send to it; therefore the kernel says with each
-//! message who sent it (`SCM_CREDENTIALS`), and only members of the run are heard. A sender that is
+//! one. Any local user may take an abstract name first; so each name is random, and the ledger keeps it
+//! for the next supervisor. Anybody in the same network namespace can send to it; therefore the kernel
+//! says with each message who sent it (`SCM_CREDENTIALS`), and only members of the run are heard. A sender that is
 //! gone by the time its message is read cannot be told from anybody else, and is not heard:
 //! `systemd-notify` waits for its message to be read, by a descriptor that is sent along and that is
 //! closed here (`BARRIER=1`).
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -90,13 +92,34 @@ impl News {
 }
 
 impl NotifySocket {
-    /// Opens the socket of a run. Call it within the runtime.
+    /// Opens a socket whose name no other process can foretell. Call it within the runtime.
     ///
     /// # Errors
-    /// As `bind(2)`: somebody holds the name.
-    pub fn open(project: ProjectId, run: RunId) -> io::Result<Self> {
+    /// As `bind(2)`, and when the kernel gives no random numbers.
+    pub fn open() -> io::Result<Self> {
+        let mut bytes = [0_u8; 16];
+        File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+        Self::reopen(format!(
+            "baudbot/notify/{:032x}",
+            u128::from_ne_bytes(bytes)
+        ))
+    }
+
+    /// The name that a supervisor of an earlier version gave the socket of a run.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn former_name(project: ProjectId, run: RunId) -> io::Result<String> {
         let project = serde_json::to_string(&project).map_err(io::Error::other)?;
-        let name = format!("baudbot/notify/{project}/{}", run.0);
+        Ok(format!("baudbot/notify/{project}/{}", run.0))
+    }
+
+    /// Opens the socket of this name again, which a supervisor that is gone had. Call it within the
+    /// runtime.
+    ///
+    /// # Errors
+    /// As `bind(2)`: another process holds the name.
+    pub fn reopen(name: String) -> io::Result<Self> {
         let address = SocketAddr::from_abstract_name(&name)?;
         let socket = UnixDatagram::bind_addr(&address)?;
         socket.set_nonblocking(true)?;
@@ -105,6 +128,11 @@ impl NotifySocket {
             socket: tokio::net::UnixDatagram::from_std(socket)?,
             name,
         })
+    }
+
+    /// Its name, for the ledger.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// What `NOTIFY_SOCKET` has to be: `@` stands for the byte that abstract names begin with.
@@ -179,11 +207,14 @@ mod tests {
 
     #[tokio::test]
     async fn the_kernel_says_who_sent_a_message_and_the_name_is_free_again_afterwards() {
-        let scratch = tempfile::tempdir().unwrap();
-        let name = crate::id::ProjectName::new("notify").unwrap();
-        let project = ProjectId::new(&name, scratch.path());
-        let socket = NotifySocket::open(project, RunId(7)).unwrap();
-        assert!(NotifySocket::open(project, RunId(7)).is_err());
+        let socket = NotifySocket::open().unwrap();
+        let name = socket.name().to_owned();
+        assert_ne!(
+            NotifySocket::open().unwrap().name(),
+            name,
+            "it can be foretold"
+        );
+        assert!(NotifySocket::reopen(name.clone()).is_err());
         let address = SocketAddr::from_abstract_name(&socket.name).unwrap();
         let sender = UnixDatagram::unbound().unwrap();
         sender.send_to_addr(b"READY=1\n", &address).unwrap();
@@ -191,6 +222,6 @@ mod tests {
         assert_eq!(message.sender, std::process::id().cast_signed());
         assert!(message.news.is_ready);
         drop(socket);
-        NotifySocket::open(project, RunId(7)).unwrap();
+        NotifySocket::reopen(name).unwrap();
     }
 }

@@ -113,7 +113,7 @@ services:
 /// The refusal says what to write instead, made of the names at hand; what it says to write is good.
 #[test]
 fn a_value_in_a_script_is_refused_with_what_to_write_instead() {
-    let mut scene = Scene::new(
+    let scene = Scene::new(
         r#"
 services:
   agent: {command: [sleep, "1000"], exports: {session-id: {file: id}}}
