@@ -295,8 +295,11 @@ impl Supervisor {
     fn apply(&mut self, request: &OrderRequest, plan: &Plan, by: By) -> Result<(), Refusal> {
         let manifest = request.manifest.as_ref();
         if let Some(manifest) = manifest.filter(|_| request.order != Order::Down) {
-            // What the ledger says already needs no room on a full disk.
-            if self.ledger.sum().manifest.as_deref() != Some(manifest) {
+            // What the ledger says already needs no room on a full disk. A ledger that was removed
+            // says nothing to the next supervisor.
+            let is_written = self.ledger.is_in_place()
+                && self.ledger.sum().manifest.as_deref() == Some(manifest);
+            if !is_written {
                 self.write_ledger(Line::Manifest(Box::new(manifest.clone())))
                     .map_err(|error| {
                         refusal(

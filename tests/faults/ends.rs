@@ -71,7 +71,7 @@ fn a_server_that_puts_itself_into_the_background_tells_that_it_is_ended() {
     expect_told(&scene, "web", &up.stderr);
     let reason = scene.service("web")["reason"].as_str().unwrap().to_owned();
     assert!(
-        reason.contains("exited with 0; it left 1 process behind"),
+        reason.contains("exited with 0 before it was ready; it left 1 process behind"),
         "{reason}"
     );
     scene.end();
