@@ -78,7 +78,7 @@ pub enum Line {
     /// The project no longer holds this service.
     Dropped(ServiceName),
     /// A run is about to execute its command.
-    Started(StartedRun),
+    Started(Box<StartedRun>),
     /// The first process of this run is past its gate and executes the command. Written by that
     /// process itself, so that it is there if and only if it is true.
     Passed(RunId),
@@ -289,7 +289,7 @@ impl Ledger {
             }
             Line::Started(started) => {
                 self.next_run = self.next_run.max(RunId(started.run.0 + 1));
-                self.open.insert(started.run, started);
+                self.open.insert(started.run, *started);
             }
             Line::Passed(run) => {
                 if self.open.contains_key(&run) {
@@ -356,7 +356,8 @@ impl Ledger {
         };
         let services = self.services.iter();
         lines.extend(services.filter_map(|(name, saved)| without.service_line(name, Some(saved))));
-        lines.extend(self.open.values().cloned().map(Line::Started));
+        let started = self.open.values().cloned().map(Box::new);
+        lines.extend(started.map(Line::Started));
         lines.extend(self.passed.iter().copied().map(Line::Passed));
         lines.iter().map(Line::text).collect()
     }
@@ -521,8 +522,8 @@ mod tests {
     #[test]
     fn what_is_gone_is_not_open_and_its_number_is_not_used_again() {
         let mut ledger = Ledger::default();
-        ledger.take(Line::Started(started(7)));
-        ledger.take(Line::Started(started(8)));
+        ledger.take(Line::Started(Box::new(started(7))));
+        ledger.take(Line::Started(Box::new(started(8))));
         ledger.take(Line::Gone(RunId(8)));
         let (again, damages) = Ledger::read(&ledger.write(&project())).unwrap();
         assert_eq!(damages, []);
@@ -534,9 +535,12 @@ mod tests {
     #[test]
     fn a_half_written_last_line_is_no_line() {
         let mut ledger = Ledger::default();
-        ledger.take(Line::Started(started(1)));
+        ledger.take(Line::Started(Box::new(started(1))));
         let text = ledger.write(&project());
-        let torn = format!("{text}{}", &Line::Started(started(2)).text()[..40]);
+        let torn = format!(
+            "{text}{}",
+            &Line::Started(Box::new(started(2))).text()[..40]
+        );
         let (found, damages) = Ledger::read(&torn).unwrap();
         assert_eq!(found, ledger);
         assert_eq!(damages.iter().map(|d| d.line).collect::<Vec<_>>(), [3]);
@@ -545,11 +549,11 @@ mod tests {
     #[test]
     fn what_stands_around_a_damaged_line_counts() {
         let mut ledger = Ledger::default();
-        ledger.take(Line::Started(started(1)));
+        ledger.take(Line::Started(Box::new(started(1))));
         let text = format!(
             "{}garbage\n\n{}",
             ledger.write(&project()),
-            Line::Started(started(2)).text()
+            Line::Started(Box::new(started(2))).text()
         );
         let (found, damages) = Ledger::read(&text).unwrap();
         assert_eq!(found.open.len(), 2);
@@ -561,7 +565,7 @@ mod tests {
     fn a_text_that_breaks_off_anywhere_is_read_up_to_there() {
         let mut ledger = Ledger::default();
         for run in 1..4 {
-            ledger.take(Line::Started(started(run)));
+            ledger.take(Line::Started(Box::new(started(run))));
         }
         let text = ledger.write(&project());
         for end in 0..text.len() {

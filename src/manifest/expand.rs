@@ -135,8 +135,8 @@ impl Expansion<'_> {
             expanded.push_str(&rest[..plain]);
             at += plain;
             let rest = &rest[plain..];
-            if rest.starts_with("$$") {
-                let is_escape = !self.scope.is_script || rest[2..].starts_with('{');
+            if let Some(behind) = rest.strip_prefix("$$") {
+                let is_escape = !self.scope.is_script || behind.starts_with('{');
                 expanded.push_str(if is_escape { "$" } else { "$$" });
                 at += 2;
             } else if rest.starts_with("${") {

@@ -216,7 +216,7 @@ impl Supervisor {
         leader: &Identity,
         pane: Option<record::Pane>,
     ) -> Line {
-        Line::Started(StartedRun {
+        Line::Started(Box::new(StartedRun {
             service: run.service.name.clone(),
             run: id,
             leader: recorded(leader),
@@ -233,7 +233,7 @@ impl Supervisor {
             began: run.began.duration_since(SystemTime::UNIX_EPOCH).ok(),
             listened_before: run.listened_before.clone(),
             notify_socket: run.notified.as_ref().map(|one| one.socket.clone()),
-        })
+        }))
     }
 
     /// The run executes its command: from now on it is asked whether it is ready.

@@ -1,6 +1,8 @@
 //! What went wrong in ordinary and hostile use, each kind with the input that showed it: a module
 //! for each promise that was broken.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "../scene/mod.rs"]
 mod scene;
 

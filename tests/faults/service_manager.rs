@@ -102,7 +102,7 @@ fn a_service_that_cannot_be_reached_does_not_keep_the_unit_from_having_started()
             .iter()
             .filter_map(|one| one.strip_prefix("STATUS="))
     };
-    let last = statuses().last().unwrap();
+    let last = statuses().next_back().unwrap();
     assert!(
         last.starts_with(
             "1 of 4 services up, 1 in backoff, 1 on the way, 1 skipped; `gateway` backoff: "
