@@ -40,7 +40,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     ),
     entry(
         "run::service_failed",
-        "A service ended badly, or was not ready in time. It is not started again; or it has failed several times in a row without ever being ready, and is tried again in the background.",
+        "A service ended badly, or was not ready in time. It is not started again; or it has failed several times in a row, and is tried again in the background.",
         "`baudbot logs NAME` shows its last words and `baudbot why NAME` the whole story; mend it, then `baudbot start NAME`.",
     ),
     entry(

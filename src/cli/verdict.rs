@@ -12,8 +12,7 @@ use crate::id::ServiceName;
 use crate::machine::StateWord;
 use crate::render::tally::is_as_wanted;
 
-/// After so many failures in a row, a service that was never ready since it was ordered is not waited
-/// for any longer. The supervisor goes on trying.
+/// After so many failures in a row, a service is not waited for any longer. The supervisor goes on trying.
 pub(super) const MOST_FAILURES: u32 = 3;
 
 /// How many times in a row services had failed when the order came.
@@ -58,12 +57,11 @@ pub(super) fn stalled<'a>(wanted: &Wanted<'a>, before: &FailedBefore) -> BTreeSe
     }
 }
 
-/// Whether it has failed so often without ever having been ready that its next attempt is not waited
-/// for. One that the order kept as it was, on its way, gets the chance of that attempt.
+/// Whether it has failed so often in a row that its next attempt is not waited for. One that the order kept as it was, on its way, gets the chance of that attempt.
 fn keeps_failing(service: &ServiceStatus, before: Option<u32>) -> bool {
     let has_failed_again = service.failures > before.unwrap_or(0);
     let is_often = service.failures >= MOST_FAILURES;
-    !service.settled && !service.has_been_ready && is_often && has_failed_again
+    !service.settled && is_often && has_failed_again
 }
 
 /// The causes, in the order of the services, each with those that wait for it.
@@ -235,7 +233,10 @@ mod tests {
         all[&name("kept")].failures = 8;
         assert_eq!(names_of(&all), ["app", "db", "kept", "web"]);
         all.shift_remove(&name("kept"));
+        // That an earlier run was ready for a while changes nothing.
         all[&name("db")].has_been_ready = true;
+        assert_eq!(names_of(&all), ["app", "db", "web"]);
+        all[&name("db")].failures = 2;
         assert_eq!(names_of(&all), [""; 0]);
     }
 

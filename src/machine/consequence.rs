@@ -20,6 +20,9 @@ use crate::time::Moment;
 /// cannot be killed at once: a process in uninterruptible sleep, or another user's.
 pub(super) const KILL_BOUND: Duration = Duration::from_secs(10);
 
+/// How often the time until a run counts as settled is doubled at most: 16 times `settle`.
+const MOST_DOUBLINGS: u32 = 4;
+
 impl Node {
     /// A new run of `service` is wanted; what went wrong before counts no more.
     pub(super) fn start_afresh(&mut self, service: Arc<Service>) {
@@ -95,6 +98,7 @@ impl Node {
         if let (true, State::Ready { checks, .. }) = (has_other_checks, &mut state) {
             *checks = Checks::default();
         }
+        let settling = self.settling_time(&self.declaration);
         if let State::Ready {
             run,
             since,
@@ -104,7 +108,7 @@ impl Node {
             && run.generation == self.generation
             && *settles > context.now
         {
-            *settles = *since + self.declaration.settling_time();
+            *settles = *since + settling;
         }
         match &mut state {
             State::Spawning { run }
@@ -372,9 +376,16 @@ impl Node {
         }
     }
 
+    /// How long a run of `service` has to live until it counts as settled: twice as long for each
+    /// failure in a row, since a run that outlived the last one by a moment proves nothing.
+    fn settling_time(&self, service: &Service) -> Duration {
+        let doublings = self.row.failures.min(MOST_DOUBLINGS);
+        service.settling_time() * (1 << doublings)
+    }
+
     /// It is ready from now on.
     pub(super) fn ready(&mut self, run: Run, now: Moment) -> State {
-        let settling = run.service.settling_time();
+        let settling = self.settling_time(&run.service);
         let settles = (!settling.is_zero()).then(|| now + settling);
         self.has_been_ready |= settles.is_none();
         State::Ready {

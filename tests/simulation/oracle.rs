@@ -73,6 +73,8 @@ struct Run {
     ready: Option<Moment>,
     /// When it has lived long enough, once it is ready.
     settles: Option<Moment>,
+    /// How many failures in a row there were when it was spawned.
+    failures_before: u32,
     ended: Option<Ended>,
     /// Its end came before it was ready, or had lived long enough.
     is_early: bool,
@@ -113,6 +115,11 @@ enum Outcome {
     },
 }
 
+/// A run must live for `settle`, twice as long for each failure in a row before it, up to four.
+fn settling_time(service: &Service, failures: u32) -> Duration {
+    service.settling_time() * 2_u32.pow(failures.min(4))
+}
+
 impl Run {
     fn is_untouched(&self) -> bool {
         self.ended.is_none() && self.first_signal.is_none()
@@ -126,7 +133,7 @@ impl Run {
     fn becomes_ready(&mut self, now: Moment) {
         if self.ready.is_none() {
             self.ready = Some(now);
-            self.settles = Some(now + self.service.settling_time());
+            self.settles = Some(now + settling_time(&self.service, self.failures_before));
         }
     }
 
@@ -185,7 +192,8 @@ impl Book {
             }
             run.service = self.declaration.clone();
             if run.settles.is_some_and(|at| now < at) {
-                run.settles = run.ready.map(|at| at + run.service.settling_time());
+                let settling = settling_time(&run.service, self.failures);
+                run.settles = run.ready.map(|at| at + settling);
             }
         }
     }

@@ -137,6 +137,7 @@ impl Oracle {
             starts: None,
             ready: None,
             settles: None,
+            failures_before: book.failures,
             ended: None,
             is_early: false,
             first_signal: None,
