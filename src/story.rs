@@ -18,6 +18,9 @@ use crate::manifest::model::{Condition, Exit, Manifest};
 /// The version of the JSON form.
 pub const VERSION: u32 = 1;
 
+/// How the reason of a stop ends once its signal is sent.
+const STOP_SIGNAL_SENT: &str = "; stop signal sent";
+
 /// How many ends of runs are told.
 const MOST_ENDS: usize = 5;
 
@@ -308,10 +311,19 @@ fn ordered_end(change: &Change) -> Option<String> {
         Cause::Order => Some("an order".into()),
         Cause::Edit => Some("an edit of the manifest".into()),
         Cause::Probe => Some("it was unhealthy".into()),
-        Cause::Dependency => Some("what it depends on was restarted".into()),
+        Cause::Dependency => Some(outdated_by(change)),
         Cause::Policy | Cause::Escalation | Cause::Spawned | Cause::SpawnFailed => {
             Some(change.cause.word().into())
         }
+    }
+}
+
+/// What changed elsewhere, for which a run is ended: a dependency's run, or a value that it took.
+fn outdated_by(change: &Change) -> String {
+    let reason = change.reason.as_deref().unwrap_or_default();
+    match reason.strip_suffix(STOP_SIGNAL_SENT) {
+        Some(why) => why.to_owned(),
+        None => "what it depends on was restarted or has another value".into(),
     }
 }
 
@@ -362,7 +374,7 @@ pub fn ended(exit: Ended) -> String {
         Ended::Exit(Exit::Code(code)) => format!("exited with {code}"),
         Ended::Exit(Exit::Signal(signal)) => format!("ended by {signal}"),
         Ended::ServerLost => "lost its tmux server".into(),
-        Ended::Unknown => "ended, nobody knows how".into(),
+        Ended::Unknown => "ended, exit status unknown".into(),
     }
 }
 

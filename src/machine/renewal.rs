@@ -125,7 +125,7 @@ impl Node {
     pub(super) fn why_renewed(&self, renewal: &Renewal) -> String {
         match (&renewal.wish, &self.state) {
             (Wish::OutOfDate(why), _) => why.clone(),
-            (Wish::Unhealthy, State::Ready { checks, .. }) => text::unhealthy(checks),
+            (Wish::Unhealthy, State::Ready { checks, .. }) => text::found(checks),
             (Wish::Unhealthy, _) => "unhealthy".into(),
         }
     }

@@ -12,7 +12,7 @@ pub(super) fn ended(ended: Ended) -> String {
         Ended::Exit(Exit::Code(code)) => format!("exited with {code}"),
         Ended::Exit(Exit::Signal(signal)) => format!("ended by {signal}"),
         Ended::ServerLost => "lost its tmux server".into(),
-        Ended::Unknown => "ended, nobody knows how".into(),
+        Ended::Unknown => "ended, exit status unknown".into(),
     }
 }
 
@@ -131,11 +131,19 @@ fn stuck(survivors: &[Survivor]) -> String {
     }
 }
 
-/// What the health checks found of a run that is unhealthy.
+/// Why a run is ended: what the health checks found of it.
 pub(super) fn unhealthy(checks: &Checks) -> String {
     match checks.failed {
         1 => format!("unhealthy: {}", checks.found),
         many => format!("unhealthy, {many} checks in a row: {}", checks.found),
+    }
+}
+
+/// The same for a service whose state is `unhealthy`: that word stands before the reason already.
+pub(super) fn found(checks: &Checks) -> String {
+    match checks.failed {
+        1 => checks.found.clone(),
+        many => format!("{many} checks in a row: {}", checks.found),
     }
 }
 
@@ -161,6 +169,17 @@ mod tests {
         assert_eq!(by(9), "ended by SIGKILL");
         assert_eq!(by(15), "ended by SIGTERM");
         assert_eq!(by(40), "ended by signal 40");
+    }
+
+    #[test]
+    fn the_reason_of_an_unhealthy_service_does_not_say_its_state_again() {
+        let checks = |failed| Checks {
+            failed,
+            found: "refused".into(),
+        };
+        assert_eq!(found(&checks(1)), "refused");
+        assert_eq!(found(&checks(3)), "3 checks in a row: refused");
+        assert_eq!(unhealthy(&checks(1)), "unhealthy: refused");
     }
 
     #[test]

@@ -129,7 +129,7 @@ impl Node {
             State::Down(Why::NotStarted | Why::Stopped)
             | State::Waiting
             | State::Spawning { .. } => None,
-            State::Ready { checks, .. } => self.is_unhealthy().then(|| text::unhealthy(checks)),
+            State::Ready { checks, .. } => self.is_unhealthy().then(|| text::found(checks)),
             State::Down(Why::EndedWell(why) | Why::Failed(why) | Why::Blocked(why))
             | State::Backoff { why, .. } => Some(match &self.left_behind {
                 Some(left) => format!("{why}; {}", text::left_behind(left)),

@@ -177,7 +177,8 @@ fn plain_line(name: &ServiceName, service: &ServiceStatus, elapsed: Option<Durat
     text
 }
 
-/// `✓ web  ready  1.2s`.
+/// `✓ web  ready  1.2s`, `✗ web  failed: exited with 1`. After a reason the time would read as a
+/// part of that sentence.
 fn resting_line(
     name: &ServiceName,
     width: usize,
@@ -191,13 +192,21 @@ fn resting_line(
         (false, true) => (BAD, "✗"),
         (false, false) => (BAD, "x"),
     };
-    format!(
-        "{} {} {} {}\n",
+    let mut line = format!(
+        "{} {} {}",
         look.paint(style, sign),
         look.paint(STRONG, &format!("{name:width$}")),
         state(service, look),
-        look.paint(FAINT, &human::span(elapsed)),
-    )
+    );
+    if is_as_wanted(service) {
+        let time = human::span(elapsed);
+        let time = match service.reason {
+            Some(_) => format!(" ({time})"),
+            None => format!(" {time}"),
+        };
+        line += &look.paint(FAINT, &time);
+    }
+    line + "\n"
 }
 
 /// The live lines.
@@ -435,6 +444,28 @@ mod tests {
         let text = String::from_utf8(output).unwrap();
         assert!(text.starts_with("web: starting\nweb: ready ("), "{text}");
         assert_eq!(text.lines().count(), 2, "{text}");
+    }
+
+    #[test]
+    fn a_time_is_told_of_what_came_to_be_as_wanted_only() {
+        let line = |goal, state, reason: Option<&str>| {
+            let name = ServiceName::new("web").unwrap();
+            let mut service = service(goal, state);
+            service.reason = reason.map(str::to_owned);
+            resting_line(&name, 5, &service, Duration::from_secs(2), &Look::PLAIN)
+        };
+        assert_eq!(
+            line(Goal::Up, StateWord::Completed, None),
+            "+ web   completed 2.0s\n"
+        );
+        assert_eq!(
+            line(Goal::Up, StateWord::Completed, Some("it left 1 process")),
+            "+ web   completed: it left 1 process (2.0s)\n"
+        );
+        assert_eq!(
+            line(Goal::Up, StateWord::Inactive, Some("exited with 0")),
+            "x web   inactive: exited with 0\n"
+        );
     }
 
     #[test]

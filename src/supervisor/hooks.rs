@@ -79,7 +79,7 @@ impl Hook {
             Some(Exit::Code(0)) => Ok(()),
             Some(Exit::Code(code)) => Err(format!("exited with {code}")),
             Some(Exit::Signal(signal)) => Err(format!("ended by {}", model::Signal(signal))),
-            None => Err("ended, nobody knows how".into()),
+            None => Err("ended, exit status unknown".into()),
         }
     }
 
