@@ -374,6 +374,7 @@ pub fn ended(exit: Ended) -> String {
         Ended::Exit(Exit::Code(code)) => format!("exited with {code}"),
         Ended::Exit(Exit::Signal(signal)) => format!("ended by {signal}"),
         Ended::ServerLost => "lost its tmux server".into(),
+        Ended::SessionLost => "its tmux session was killed".into(),
         Ended::Unknown => "ended, exit status unknown".into(),
     }
 }

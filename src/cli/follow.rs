@@ -412,7 +412,9 @@ fn begin(call: &Call, following: &Following, reply: &OrderReply) -> Progress<io:
             .iter()
             .flatten()
             .any(|step| step.service == *name && step.action != Action::Keep);
-        if is_changed || !following.is_resting(name, service) {
+        // A task that was done before `down` came is not told of.
+        let was_over = following.order == Order::Down && service.state.is_down();
+        if is_changed && !was_over || !following.is_resting(name, service) {
             show(&mut progress, following, name);
         } else {
             progress.know(name, service);

@@ -223,7 +223,9 @@ impl Node {
         let why = text::ended(ended);
         let exit = match ended {
             Ended::Exit(exit) => exit,
-            Ended::ServerLost | Ended::Unknown => return self.after_failure(why, None, context),
+            Ended::ServerLost | Ended::SessionLost | Ended::Unknown => {
+                return self.after_failure(why, None, context);
+            }
         };
         if !self.is_success(exit) {
             let why = match exit {
@@ -254,7 +256,9 @@ impl Node {
                     Policy::OnFailure | Policy::Never => State::Down(Why::EndedWell(why)),
                 }
             }
-            Ended::Exit(_) | Ended::ServerLost | Ended::Unknown => self.after_end(ended, context),
+            Ended::Exit(_) | Ended::ServerLost | Ended::SessionLost | Ended::Unknown => {
+                self.after_end(ended, context)
+            }
         }
     }
 

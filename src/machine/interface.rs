@@ -101,6 +101,9 @@ pub enum Ended {
     Exit(Exit),
     /// The tmux server that its session was on ended. It counts as a failure.
     ServerLost,
+    /// Its tmux session was killed, and its exit status went with the session. It counts as a
+    /// failure.
+    SessionLost,
     /// Nobody who could know was there when it ended. It counts as a failure.
     Unknown,
 }

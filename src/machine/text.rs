@@ -12,6 +12,7 @@ pub(super) fn ended(ended: Ended) -> String {
         Ended::Exit(Exit::Code(code)) => format!("exited with {code}"),
         Ended::Exit(Exit::Signal(signal)) => format!("ended by {signal}"),
         Ended::ServerLost => "lost its tmux server".into(),
+        Ended::SessionLost => "its tmux session was killed".into(),
         Ended::Unknown => "ended, exit status unknown".into(),
     }
 }

@@ -75,6 +75,9 @@ impl<W: Write> Progress<W> {
 
     /// Shows what a service is now. `is_resting`: nothing more will become of it by this order.
     pub fn update(&mut self, name: &ServiceName, service: &ServiceStatus, is_resting: bool) {
+        if self.was_over_already(name, service) {
+            return self.know(name, service);
+        }
         let before = self.seen.get(name);
         let is_same_state = before.is_some_and(|seen| seen.state == service.state);
         let has_same_reason = before.is_some_and(|seen| seen.reason == service.reason);
@@ -127,6 +130,14 @@ impl<W: Write> Progress<W> {
             let line = plain_line(name, service, is_resting.then_some(elapsed));
             self.print(&line);
         }
+    }
+
+    /// Whether `down` only takes note of a service that had come to its end before, as a task does.
+    fn was_over_already(&self, name: &ServiceName, service: &ServiceStatus) -> bool {
+        let seen = self.seen.get(name);
+        service.goal == Goal::Down
+            && service.state.is_down()
+            && seen.is_some_and(|seen| seen.is_resting && seen.state.is_down())
     }
 
     /// Shows text above whatever is live.
@@ -447,6 +458,26 @@ mod tests {
     }
 
     #[test]
+    fn a_task_that_was_done_long_ago_is_not_told_of_when_it_goes_down() {
+        let mut output = Vec::new();
+        let mut progress = Progress::new(Look::PLAIN, &mut output, []);
+        let name = |name| ServiceName::new(name).unwrap();
+        progress.know(&name("done"), &service(Goal::Up, StateWord::Completed));
+        let down = service(Goal::Down, StateWord::Inactive);
+        progress.update(&name("done"), &down, true);
+        progress.update(
+            &name("web"),
+            &service(Goal::Down, StateWord::Stopping),
+            false,
+        );
+        progress.update(&name("web"), &down, true);
+        drop(progress);
+        let text = String::from_utf8(output).unwrap();
+        assert!(text.starts_with("web: stopping\nweb: inactive"), "{text}");
+        assert_eq!(text.lines().count(), 2, "{text}");
+    }
+
+    #[test]
     fn a_time_is_told_of_what_came_to_be_as_wanted_only() {
         let line = |goal, state, reason: Option<&str>| {
             let name = ServiceName::new("web").unwrap();
@@ -456,15 +487,15 @@ mod tests {
         };
         assert_eq!(
             line(Goal::Up, StateWord::Completed, None),
-            "+ web   completed 2.0s\n"
+            "✓ web   completed 2.0s\n"
         );
         assert_eq!(
             line(Goal::Up, StateWord::Completed, Some("it left 1 process")),
-            "+ web   completed: it left 1 process (2.0s)\n"
+            "✓ web   completed: it left 1 process (2.0s)\n"
         );
         assert_eq!(
             line(Goal::Up, StateWord::Inactive, Some("exited with 0")),
-            "x web   inactive: exited with 0\n"
+            "✗ web   inactive: exited with 0\n"
         );
     }
 

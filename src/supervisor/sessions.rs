@@ -377,14 +377,21 @@ impl Sessions {
             }
         };
         match self.exit_of(service, pane_id).await {
-            None if is_lost => {
+            None if is_lost || server.as_ref().is_some_and(is_over) => {
                 if let Some(server) = &server {
                     self.tmux.forget_server(server);
                 }
                 Ended::ServerLost
             }
+            None if self.is_pane_gone(pane_id).await => Ended::SessionLost,
             exit => ended(exit),
         }
+    }
+
+    /// Whether the server lives and has no such pane.
+    async fn is_pane_gone(&self, pane_id: &str) -> bool {
+        let panes = self.tmux.server().panes(pane_id).await;
+        panes.is_ok_and(|panes| panes.iter().all(|pane| pane.id != pane_id))
     }
 
     /// Ends the sessions, whose processes are gone by now; returns the names of those that stay.

@@ -387,7 +387,7 @@ impl Server {
         let command = command.first().copied().unwrap_or_default().to_owned();
         Err(if is_no_server(&message) || is_server_lost(&output) {
             TmuxError::NoServer { message }
-        } else if message.starts_with("can't find ") {
+        } else if message.starts_with("can't find ") || message == NO_SESSION {
             TmuxError::NoTarget { command, message }
         } else {
             TmuxError::Refused { command, message }
@@ -462,6 +462,9 @@ fn become_server(mark: Option<Mark>, open_files_limit: Option<(u64, u64)>) -> io
     }
     Ok(())
 }
+
+/// What tmux says of any target on a server that has no session.
+const NO_SESSION: &str = "no current target";
 
 /// Whether a server was there when the command was given, and went before it was done.
 fn is_server_lost(output: &Output) -> bool {

@@ -53,6 +53,21 @@ fn a_session_of_a_person_with_the_declared_name_blocks_the_service() {
     scene.end();
 }
 
+#[test]
+fn a_session_that_a_person_kills_is_named_as_the_reason() {
+    let scene = Scene::new(
+        "services:\n  t: {type: tmux, session: work, command: [sleep, '1000'], restart: {policy: never}}",
+    );
+    scene.run(["up"]).success();
+    scene.tmux(["kill-session", "-t", "=work"]).success();
+    wait_until("its end is known", || {
+        scene.service("t")["state"] == "failed"
+    });
+    let t = scene.service("t");
+    assert_eq!(t["reason"], "its tmux session was killed");
+    scene.end();
+}
+
 /// Its own session is known after a crash and after its process has ended, by what the session says.
 #[test]
 fn a_session_that_the_project_made_stays_its_own() {

@@ -400,7 +400,7 @@ impl Oracle {
         }
         let exit = match run.ended {
             Some(Ended::Exit(exit)) => exit,
-            Some(Ended::ServerLost | Ended::Unknown) | None => {
+            Some(Ended::ServerLost | Ended::SessionLost | Ended::Unknown) | None => {
                 self.failed(name, None, now);
                 return;
             }
