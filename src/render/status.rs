@@ -333,7 +333,11 @@ fn row(name: &ServiceName, service: &ServiceStatus, now: Timestamp) -> Vec<Cell>
             restarts => restarts.to_string().into(),
         },
         or_dash(joined(service.groups.iter())),
-        or_dash(service.session.clone().or(joined(service.ports.iter()))),
+        or_dash(joined(
+            [joined(service.ports.iter()), service.session.clone()]
+                .into_iter()
+                .flatten(),
+        )),
         reason_in_one_line(service).into(),
     ]
 }

@@ -452,6 +452,19 @@ fn the_keys_are_always_there_and_so_is_help() {
 }
 
 #[test]
+fn a_narrow_screen_keeps_the_names_and_breaks_no_word() {
+    let mut model = with(shop(), 40, 24);
+    for _ in 0..2 {
+        let shown = screen(&model, 40, 24);
+        for name in model.services.keys() {
+            assert!(shown.contains(name.as_str()), "{name}\n{shown}");
+        }
+        press(&mut model, "Down");
+    }
+    insta::assert_snapshot!(screen(&model, 40, 24));
+}
+
+#[test]
 fn ages_go_on() {
     let mut model = with(shop(), 80, 24);
     update(

@@ -68,36 +68,73 @@ fn list(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         };
         return put(frame, area, vec![Line::styled(text, model.faint())]);
     }
+    let longest = listed.iter().map(|(name, _)| name.as_str().len()).max();
+    let columns = Columns::new(usize::from(area.width), longest.unwrap_or(0));
     let rows = listed
         .iter()
         .skip(model.list_top)
         .take(usize::from(area.height))
-        .map(|(name, service)| list_row(model, name, service, usize::from(area.width)))
+        .map(|(name, service)| list_row(model, name, service, columns))
         .collect();
     put(frame, area, rows);
+}
+
+const STATE: usize = 9;
+const AGE: usize = 4;
+
+/// What a row of the list has room for.
+#[derive(Clone, Copy)]
+struct Columns {
+    name: usize,
+    has_state: bool,
+    has_age: bool,
+}
+
+impl Columns {
+    /// A name tells more than an age and than the word for a state, whose mark stays.
+    fn new(width: usize, longest_name: usize) -> Self {
+        // The mark between blanks, and the blank after the name.
+        let room = width.saturating_sub(4);
+        // The age has a blank behind it.
+        let has_age = room > longest_name + STATE + AGE;
+        let has_state = room >= longest_name + STATE;
+        let taken = match (has_state, has_age) {
+            (_, true) => STATE + AGE + 1,
+            (true, false) => STATE,
+            (false, false) => 0,
+        };
+        Self {
+            name: room.saturating_sub(taken),
+            has_state,
+            has_age,
+        }
+    }
 }
 
 fn list_row<'a>(
     model: &Model,
     name: &'a ServiceName,
     service: &'a ServiceStatus,
-    width: usize,
+    columns: Columns,
 ) -> Line<'a> {
-    const STATE: usize = 9;
-    const AGE: usize = 4;
     let state = model.state_style(service.state);
-    let name_width = width.saturating_sub(STATE + AGE + 5);
     let age = service.since.map(|since| {
         let ago = human::ago(since, model.now);
         ago.strip_suffix(" ago").unwrap_or(&ago).to_owned()
     });
-    let line = Line::from(vec![
+    let mut spans = vec![
         Span::styled(format!(" {} ", model.mark(service)), state),
-        Span::raw(fitted(name.as_str(), name_width)),
+        Span::raw(fitted(name.as_str(), columns.name)),
         Span::raw(" "),
-        Span::styled(fitted(service.state.word(), STATE), state),
-        Span::styled(format!("{:>AGE$} ", age.unwrap_or_default()), model.faint()),
-    ]);
+    ];
+    if columns.has_state {
+        spans.push(Span::styled(fitted(service.state.word(), STATE), state));
+    }
+    if columns.has_age {
+        let age = format!("{:>AGE$} ", age.unwrap_or_default());
+        spans.push(Span::styled(age, model.faint()));
+    }
+    let line = Line::from(spans);
     if model.selected.as_ref() == Some(name) {
         let style = match model.focus {
             Focus::Services => Modifier::REVERSED | Modifier::BOLD,
@@ -173,9 +210,11 @@ fn detail(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         ),
     ]);
     let (text, style) = explanation(model, service);
-    let rows = pieces(&text, usize::from(area.width).max(1));
+    let width = usize::from(area.width).max(1);
     let mut lines = vec![first];
-    lines.extend(rows.map(|row| Line::styled(row.to_owned(), style)));
+    for row in human::wrapped(&text, width) {
+        lines.extend(pieces(&row, width).map(|row| Line::styled(row.to_owned(), style)));
+    }
     put(frame, area, lines);
 }
 
