@@ -97,7 +97,7 @@ fn story(call: &Call, project: &Project, status: &Status, service: &ServiceName)
         events: &events,
         log: &lines
             .iter()
-            .map(|line| log::plain(&line.content))
+            .map(|line| log::plain(log::drawn_last(&line.content)))
             .collect::<Vec<_>>(),
         place: &place,
     })

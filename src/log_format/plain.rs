@@ -45,6 +45,15 @@ pub fn plain(content: &[u8]) -> String {
         .collect()
 }
 
+/// What of a line is to be seen at the end: what a program drew last, after a carriage return that
+/// had brought it back to the beginning of the line. What shows nothing takes nothing away.
+pub fn drawn_last(line: &[u8]) -> &[u8] {
+    let mut frames = line.rsplit(|byte| *byte == b'\r');
+    frames
+        .find(|frame| !plain(frame).trim().is_empty())
+        .unwrap_or(line)
+}
+
 /// The text without its escape sequences. Other control characters, line ends among them, stay.
 pub fn without_sequences(text: &str) -> String {
     parts(text)
@@ -141,6 +150,16 @@ mod tests {
 
     fn matches(pattern: &str, line: &str) -> bool {
         is_match(&Regex::new(pattern).unwrap(), line.as_bytes())
+    }
+
+    #[test]
+    fn of_a_line_that_is_drawn_again_and_again_the_last_is_seen() {
+        let seen = |line: &str| plain(drawn_last(line.as_bytes()));
+        assert_eq!(seen("- working\r\\ working\rdone"), "done");
+        assert_eq!(seen("windows\r"), "windows");
+        assert_eq!(seen("10%\r100%\r\x1b[K"), "100%");
+        assert_eq!(seen("plain"), "plain");
+        assert_eq!(seen("\r"), "");
     }
 
     #[test]

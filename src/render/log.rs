@@ -9,8 +9,8 @@ use jiff::tz::TimeZone;
 
 use super::{FAINT, Look, colour};
 use crate::id::{RunId, ServiceName};
-pub use crate::log_format::plain::plain;
 use crate::log_format::plain::{Part, parts};
+pub use crate::log_format::plain::{drawn_last, plain};
 use crate::log_reader::Line;
 
 const PREFIX_COLOURS: [AnsiColor; 6] = [
@@ -30,7 +30,10 @@ pub fn prefix_style(index: usize) -> Style {
 /// `name | text`, the name padded to `width`.
 pub fn line(name: &ServiceName, width: usize, style: Style, line: &Line, look: &Look) -> String {
     let prefix = look.paint(style, &format!("{name:width$} |"));
-    let mut text = format!("{prefix} {}", shown(&line.content, look.has_colour));
+    let mut text = format!(
+        "{prefix} {}",
+        shown(drawn_last(&line.content), look.has_colour)
+    );
     if line.is_cut {
         text += &look.paint(FAINT, " ... (cut)");
     }

@@ -115,7 +115,7 @@ fn log_lines(line: &Line, zone: &TimeZone, look: &Look) -> Vec<LogLine> {
     };
     let gap = line.is_after_gap.then(|| of(log::GAP.into(), true));
     let begins = |run| of(log::run_begins(run, look), true);
-    let printed = log::plain(&line.content).replace('\t', "    ");
+    let printed = log::plain(log::drawn_last(&line.content)).replace('\t', "    ");
     gap.into_iter()
         .chain(line.begins_run.map(begins))
         .chain([of(printed, false)])
