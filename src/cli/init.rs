@@ -22,7 +22,7 @@ const TEMPLATE: &str = include_str!("init.yaml");
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The directory to write to
+    /// The directory to write to, which is made if it is not there
     #[arg(default_value = ".", value_name = "DIRECTORY", conflicts_with = "file")]
     directory: PathBuf,
 }
@@ -36,6 +36,7 @@ pub(super) fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failur
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     };
+    make(&directory)?;
     let project = match &call.options.project {
         Some(name) => name.clone(),
         None => project_for(&directory)?,
@@ -60,6 +61,12 @@ pub(super) fn run(call: &Call, arguments: &Arguments) -> Result<ExitCode, Failur
         &call.err,
     ));
     Ok(ExitCode::Done)
+}
+
+/// Makes the directory to write to, and those above it, where they are not there yet.
+fn make(directory: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(directory)
+        .map_err(|error| Failure::system(&format!("cannot make {}", shown(directory)), &error))
 }
 
 fn template(project: &ProjectName) -> String {
@@ -139,6 +146,15 @@ fn shown(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_that_is_not_there_is_made() {
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = scratch.path().join("new/web");
+        make(&directory).unwrap();
+        make(&directory).unwrap();
+        assert_eq!(project_for(&directory).unwrap().as_str(), "web");
+    }
 
     #[test]
     fn names_are_made_fit() {
