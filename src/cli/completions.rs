@@ -15,6 +15,7 @@ use super::{Call, ColorArgument, Failure, Options, project};
 use crate::code;
 use crate::exit::ExitCode;
 use crate::log_reader::logged;
+use crate::store;
 
 /// What tells this program that a shell asks.
 const VARIABLE: &str = "BAUDBOT_COMPLETE";
@@ -76,10 +77,17 @@ pub(super) fn with_names(mut command: clap::Command) -> clap::Command {
         .get_subcommands()
         .map(|one| one.get_name().to_owned())
         .collect();
+    command = command.mut_args(|argument| match argument.get_id().as_str() {
+        "project" => argument.add(ArgValueCompleter::new(projects)),
+        _ => argument,
+    });
     for subcommand in subcommands {
         command = command.mut_subcommand(subcommand, |one| {
             one.mut_args(|argument| match value_name(&argument) {
                 Some("NAME|@GROUP") => argument.add(ArgValueCompleter::new(selectors)),
+                Some("[up|down|restart] [NAME|@GROUP]") => {
+                    argument.add(ArgValueCompleter::new(orders))
+                }
                 Some("NAME") if argument.is_positional() => {
                     argument.add(ArgValueCompleter::new(services))
                 }
@@ -101,6 +109,39 @@ fn services(typed: &OsStr) -> Vec<CompletionCandidate> {
     let mut candidates = selectors(typed);
     candidates.retain(|one| !one.get_value().to_string_lossy().starts_with('@'));
     candidates
+}
+
+/// What `plan` takes first, and names.
+fn orders(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let mut words: Vec<OsString> = std::env::args_os()
+        .skip_while(|word| word != "--")
+        .collect();
+    // The word that is being typed.
+    words.pop();
+    let is_first = words.last().is_some_and(|word| word == "plan");
+    let mut candidates = Vec::new();
+    if is_first {
+        candidates.extend(["up", "down", "restart"].map(CompletionCandidate::new));
+    }
+    candidates.retain(|one| starts_with(one, typed));
+    candidates.extend(selectors(typed));
+    candidates
+}
+
+/// The projects of which there is something on this host.
+fn projects(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let mut candidates: Vec<CompletionCandidate> = store::all_projects()
+        .unwrap_or_default()
+        .iter()
+        .map(|project| CompletionCandidate::new(project.name().as_str()))
+        .collect();
+    candidates.retain(|one| starts_with(one, typed));
+    candidates
+}
+
+fn starts_with(candidate: &CompletionCandidate, typed: &OsStr) -> bool {
+    let value = candidate.get_value().to_string_lossy();
+    value.starts_with(&*typed.to_string_lossy())
 }
 
 fn selectors(typed: &OsStr) -> Vec<CompletionCandidate> {
@@ -127,8 +168,7 @@ fn selectors(typed: &OsStr) -> Vec<CompletionCandidate> {
                 .map(|name| CompletionCandidate::new(name.as_str())),
         );
     }
-    let typed = typed.to_string_lossy();
-    candidates.retain(|one| one.get_value().to_string_lossy().starts_with(&*typed));
+    candidates.retain(|one| starts_with(one, typed));
     candidates
 }
 

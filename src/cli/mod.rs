@@ -211,7 +211,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Some(exit) = completions::answer(command) {
         return exit;
     }
-    let arguments_given: Vec<OsString> = arguments.into_iter().collect();
+    let arguments_given = as_help_option(arguments.into_iter().collect());
     let arguments = match parse(arguments_given.iter().cloned()) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -220,6 +220,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             tell(&error);
             if is_error {
                 tell_of_file(&arguments_given);
+                tell_of_background(&arguments_given);
             }
             return if is_error {
                 ExitCode::Usage
@@ -260,6 +261,30 @@ fn parser_text(error: &clap::Error, look: &Look) -> String {
         false => text.to_string(),
     };
     visible(&text, look.has_colour).into_owned()
+}
+
+/// `baudbot help up` means `baudbot up --help`.
+fn as_help_option(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    if arguments.get(1).is_some_and(|word| word == "help") {
+        arguments.remove(1);
+        arguments.push("--help".into());
+    }
+    arguments
+}
+
+/// Who asks for the background, as other programs of this kind want it, has it already.
+fn tell_of_background(arguments: &[OsString]) {
+    if asks_for_background(arguments) {
+        let look = Look::of(&io::stderr(), ColorChoice::Auto);
+        let text = render::failure::help(render::failure::BACKGROUND, &look);
+        let _ = io::stderr().write_all(visible(&text, look.has_colour).as_bytes());
+    }
+}
+
+fn asks_for_background(arguments: &[OsString]) -> bool {
+    let starts = |word: &OsString| word == "up" || word == "start" || word == "restart";
+    let detaches = |word: &OsString| word == "-d" || word == "--detach" || word == "--detached";
+    arguments.iter().any(starts) && arguments.iter().any(detaches)
 }
 
 /// Where a name was expected and the file of a manifest was given: how it is named.
@@ -350,6 +375,25 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn words_of_other_programs_are_understood() {
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        assert_eq!(
+            as_help_option(words("baudbot help up")),
+            words("baudbot up --help")
+        );
+        assert_eq!(
+            as_help_option(words("baudbot help")),
+            words("baudbot --help")
+        );
+        assert_eq!(
+            as_help_option(words("baudbot why help")),
+            words("baudbot why help")
+        );
+        assert!(asks_for_background(&words("baudbot up -d")));
+        assert!(!asks_for_background(&words("baudbot logs -d")));
     }
 
     #[test]

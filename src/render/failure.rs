@@ -66,6 +66,10 @@ pub fn file_for_name(file: &str) -> String {
     )
 }
 
+/// What a person is told who asks for the background, which is where services run anyway.
+pub const BACKGROUND: &str = "services run in the background already, and go on when the command \
+                              has ended; with `--no-wait` it does not wait until they are ready";
+
 /// An error and all that caused it, in one line.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
