@@ -353,6 +353,10 @@ fn services(
     for selector in selection {
         let found = matching(selector, &known, manifest.as_ref());
         if found.is_empty() {
+            // A manifest that cannot be read may declare it: then that is what is wrong.
+            if manifest.is_none() {
+                project::manifest(call)?;
+            }
             return Err(unknown(selector, &known));
         }
         chosen.extend(found);

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use indexmap::IndexSet;
+
 use crate::id::{RunId, ServiceName};
 use crate::machine::service::{Given, Hopeless, Node, State, Why, Wish};
 use crate::machine::step::{Finding, Input};
@@ -379,6 +381,9 @@ impl Project {
             names.extend(self.may_be_held_by(changed));
             names.extend(self.followers_of(changed));
         }
+        // A cause is told before what follows from it.
+        let moved = outcome.transitions.iter().map(|one| one.service.clone());
+        let names: IndexSet<ServiceName> = moved.chain(names).collect();
         outcome
             .effects
             .extend(names.into_iter().map(Effect::Announce));

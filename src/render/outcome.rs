@@ -323,7 +323,10 @@ pub fn timed_out<'a>(
     pending: impl Iterator<Item = (&'a ServiceName, &'a ServiceStatus)>,
     look: &Look,
 ) -> String {
-    let text = format!("{} the time is up\n", look.paint(BUSY, "timed out:"));
+    let text = format!(
+        "{} `--timeout` has passed\n",
+        look.paint(BUSY, "timed out:")
+    );
     text + &waited_for(pending, look)
 }
 
