@@ -19,6 +19,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::ending::force;
 use super::listening::Listening;
+use super::patience;
 use crate::manifest::environment::masked;
 use crate::manifest::model::{Command, HttpProbe, Probe};
 use crate::sys::account::Account;
@@ -65,9 +66,9 @@ impl From<Result<(), String>> for Verdict {
 /// Asks once.
 pub(super) async fn ask(probe: &Probe, asked: &Asked, limit: Duration) -> Verdict {
     let attempt = attempt(probe, asked);
-    let verdict = match tokio::time::timeout(limit, attempt).await {
-        Ok(verdict) => verdict,
-        Err(_) => Err(format!(
+    let verdict = match patience::within(limit, attempt).await {
+        Some(verdict) => verdict,
+        None => Err(format!(
             "no answer within {}",
             humantime::format_duration(limit)
         ))
@@ -264,10 +265,10 @@ pub(super) async fn run_command(
     asked: &Asked,
     limit: Duration,
 ) -> Result<String, String> {
-    let limited = tokio::time::timeout(limit, exec(command, asked)).await;
+    let limited = patience::within(limit, exec(command, asked)).await;
     end_leftovers(asked).await;
     let verdict =
-        limited.map_err(|_| format!("no answer within {}", humantime::format_duration(limit)))?;
+        limited.ok_or_else(|| format!("no answer within {}", humantime::format_duration(limit)))?;
     verdict.outcome.map(|()| verdict.said)
 }
 

@@ -34,6 +34,7 @@ mod manager;
 mod notified;
 mod orders;
 mod output;
+mod patience;
 mod ports;
 mod preflight;
 mod probes;
@@ -72,6 +73,7 @@ use crate::sys::oom::OomWatch;
 use clock::Clock;
 use input::{Input, Outbox};
 use output::Output;
+use patience::Deferral;
 use runs::LiveRun;
 use upkeep::{Door, Watch};
 
@@ -216,7 +218,8 @@ enum Item {
     FilesMayBeGone {
         is_asked: bool,
     },
-    Deadline,
+    /// What was due at this moment.
+    Deadline(tokio::time::Instant),
 }
 
 impl Supervisor {
@@ -334,6 +337,7 @@ impl Supervisor {
     /// Takes one item after the other until the project is down; `after` is called after each.
     async fn turn(&mut self, sources: &mut Sources, door: &mut Door, mut after: impl FnMut(&Self)) {
         let mut stops_asked = 0_u32;
+        let mut deferral = Deferral::default();
         loop {
             let is_over = self.machine.is_down()
                 // The process that waits for this one's end learns of it by that end.
@@ -341,7 +345,7 @@ impl Supervisor {
             if self.successor.is_some() || self.had_order && is_over {
                 return;
             }
-            match self.next_item(sources).await {
+            match self.next_item(sources, &deferral).await {
                 Item::Input(input) => self.take(input),
                 Item::Request(request) => self.answer(request),
                 Item::ChildEnded => {
@@ -358,8 +362,9 @@ impl Supervisor {
                     self.look_after_files(door, is_asked);
                     sources.runtime_dir = Watch::of(&self.project);
                 }
-                Item::Deadline if !self.had_order => return,
-                Item::Deadline => {
+                Item::Deadline(due) if deferral.puts_off(due) => {}
+                Item::Deadline(_) if !self.had_order => return,
+                Item::Deadline(_) => {
                     let effects = self.machine.handle_deadline(self.clock.now());
                     self.carry_out(effects);
                 }
@@ -368,7 +373,7 @@ impl Supervisor {
         }
     }
 
-    async fn next_item(&self, sources: &mut Sources) -> Item {
+    async fn next_item(&self, sources: &mut Sources, deferral: &Deferral) -> Item {
         let deadline = if self.had_order {
             self.machine
                 .next_deadline()
@@ -381,8 +386,11 @@ impl Supervisor {
             )
         };
         let sleep = async {
-            match deadline {
-                Some(deadline) => tokio::time::sleep_until(deadline).await,
+            match deadline.map(|deadline| deferral.due(deadline)) {
+                Some(due) => {
+                    tokio::time::sleep_until(due).await;
+                    due
+                }
                 None => std::future::pending().await,
             }
         };
@@ -396,7 +404,7 @@ impl Supervisor {
             Some(()) = sources.interrupt.recv() => Item::StopAsked { again: true },
             Some(()) = sources.socket_asked.recv() => Item::FilesMayBeGone { is_asked: true },
             () = sources.runtime_dir.changed() => Item::FilesMayBeGone { is_asked: false },
-            () = sleep => Item::Deadline,
+            due = sleep => Item::Deadline(due),
         }
     }
 

@@ -19,6 +19,7 @@ use super::ending::force;
 use super::exports;
 use super::input::{Input, Outbox};
 use super::output::{Heard, Output};
+use super::patience;
 use crate::control::protocol::{LastProbe, Question};
 use crate::id::{RunId, ServiceName};
 use crate::machine::RunEvent;
@@ -332,12 +333,12 @@ impl Asker {
     /// Waits for signs of life, each within the time that the manifest gives.
     async fn keep_listening(mut self, within: Duration, mut signs: mpsc::UnboundedReceiver<bool>) {
         loop {
-            let outcome = match tokio::time::timeout(within, signs.recv()).await {
-                Ok(Some(true)) => Ok(()),
-                Ok(Some(false)) => Err("it says that it fails (WATCHDOG=trigger)".to_owned()),
+            let outcome = match patience::within(within, signs.recv()).await {
+                Some(Some(true)) => Ok(()),
+                Some(Some(false)) => Err("it says that it fails (WATCHDOG=trigger)".to_owned()),
                 // Nobody listens any more: the run ends.
-                Ok(None) => return,
-                Err(_) => Err(format!(
+                Some(None) => return,
+                None => Err(format!(
                     "no sign of life (WATCHDOG=1) for {}",
                     humantime::format_duration(within)
                 )),

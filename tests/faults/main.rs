@@ -22,6 +22,7 @@ mod lost_files;
 mod other_checkout;
 mod overtaken;
 mod patterns;
+mod paused;
 mod rights;
 mod says;
 mod scripts;
