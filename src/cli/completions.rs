@@ -85,7 +85,7 @@ pub(super) fn with_names(mut command: clap::Command) -> clap::Command {
         command = command.mut_subcommand(subcommand, |one| {
             one.mut_args(|argument| match value_name(&argument) {
                 Some("NAME|@GROUP") => argument.add(ArgValueCompleter::new(selectors)),
-                Some("[up|down|restart] [NAME|@GROUP]") => {
+                Some(name) if name.starts_with("[up|down|restart]") => {
                     argument.add(ArgValueCompleter::new(orders))
                 }
                 Some("NAME") if argument.is_positional() => {

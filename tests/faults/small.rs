@@ -103,3 +103,44 @@ fn a_manifest_in_the_place_of_a_name_is_explained() {
     }
     scene.end();
 }
+
+/// What a shell is offered for the last of these words.
+fn completed(scene: &Scene, words: &[&str]) -> Vec<String> {
+    let mut command = scene.command(["--", "baudbot"]);
+    command.args(words).env("BAUDBOT_COMPLETE", "fish");
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let offered = text.lines().filter_map(|line| line.split('\t').next());
+    offered.map(str::to_owned).collect()
+}
+
+#[test]
+fn orders_of_a_plan_and_projects_are_completed() {
+    let scene = Scene::new("services: {a: {command: [sleep, '1000']}}");
+    let offered = completed(&scene, &["plan", ""]);
+    for word in ["up", "down", "restart", "a"] {
+        assert!(offered.iter().any(|one| one == word), "{offered:?}");
+    }
+    let second = completed(&scene, &["plan", "up", ""]);
+    assert!(second.iter().any(|one| one == "a"), "{second:?}");
+    assert!(second.iter().all(|one| one != "down"), "{second:?}");
+    assert_eq!(completed(&scene, &["plan", "d"]), ["down"]);
+
+    scene.run(["up"]).success();
+    let project = scene.status()["project"].as_str().unwrap().to_owned();
+    for words in [&["-p", ""][..], &["status", "-p", ""]] {
+        assert_eq!(completed(&scene, words), [project.as_str()], "{words:?}");
+    }
+    scene.end();
+}
+
+#[test]
+fn a_directory_for_a_new_manifest_is_made() {
+    let scene = Scene::new("services: {a: {command: [sleep, '1000']}}");
+    scene.run(["init", "new/web"]).success();
+    let file = scene.path("new/web/baudbot.yaml");
+    scene
+        .run(["validate", "--file", file.to_str().unwrap()])
+        .success();
+    scene.end();
+}
