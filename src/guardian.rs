@@ -387,7 +387,8 @@ impl Guardian {
 
     /// Into the supervisor's log, which is our standard error; a full disk is no reason to fail.
     fn say(&self, text: &str) {
-        let _ = writeln!(io::stderr(), "guardian: {text}");
+        let time = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
+        let _ = writeln!(io::stderr(), "{time} guardian: {text}");
     }
 }
 

@@ -81,6 +81,9 @@ fn a_supervisor_that_crashes_comes_back_under_the_same_guardian() {
     let log = fs::read_to_string(scene.state_dir().join("supervisor.log")).unwrap();
     let told = format!("guardian: supervisor {supervisor} was ended by signal 9");
     assert!(log.contains(&told), "{log}");
+    let time = regex::Regex::new(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ").unwrap();
+    let line = log.lines().find(|line| line.contains(&told)).unwrap();
+    assert!(time.is_match(line), "{line}");
     assert_eq!(scene.pid("a"), service);
     assert_eq!(scene.service("a")["restarts"], 0);
     scene.end();

@@ -136,10 +136,20 @@ impl SupervisorError {
     }
 }
 
-/// One line to standard error, which for a supervisor in the background is its log.
+/// One line with its time to standard error, which for a supervisor in the background is its log.
+/// The journal of a service manager keeps the time itself.
 fn say(text: std::fmt::Arguments<'_>) {
     use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let mut stderr = std::io::stderr();
+    let _ = match std::env::var_os("JOURNAL_STREAM") {
+        Some(_) => writeln!(stderr, "{text}"),
+        None => writeln!(stderr, "{} {text}", log_time(jiff::Timestamp::now())),
+    };
+}
+
+/// The time of a line in the supervisor's log: `2026-11-25T09:00:00Z`.
+fn log_time(time: jiff::Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// How to raise the limit of open files.
