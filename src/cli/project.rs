@@ -328,8 +328,14 @@ pub(super) fn subject_to_change(call: &Call) -> Result<Subject, Failure> {
 /// that is not the one by which it was found.
 pub(super) fn to_look_at(call: &Call) -> Result<Project, Failure> {
     let subject = subject(call)?;
-    if let Some(file) = &subject.manifest_file {
-        origin::tell_other(call, &subject.project, file);
+    match &subject.manifest_file {
+        Some(file) => origin::tell_other(call, &subject.project, file),
+        // A mistyped name would look like a project that is down.
+        None if !subject.project.state_dir().exists() => call.note_once(&render::failure::note(
+            &render::origin::never_ran(subject.project.name()),
+            &call.err,
+        )),
+        None => {}
     }
     Ok(subject.project)
 }

@@ -108,7 +108,7 @@ impl Input {
                 | RunEvent::Unwell(_),
             ) => Occasion::Probe,
             Self::Run(RunEvent::Exited(ended)) => Occasion::Exited(*ended),
-            Self::Run(RunEvent::Examined(_)) => Occasion::Dependency,
+            Self::Run(RunEvent::Examined(_)) => Occasion::Probe,
             Self::Run(RunEvent::Gone) => Occasion::Gone,
             Self::Run(RunEvent::Survived(_) | RunEvent::Left(_)) => Occasion::Escalation,
         }

@@ -13,6 +13,11 @@ pub fn other(project: &ProjectName, running: &Path, manifest: &Path) -> String {
     )
 }
 
+/// A project was named of which there is no trace.
+pub fn never_ran(project: &ProjectName) -> String {
+    format!("no project `{project}` has ever run here; `baudbot ps --all` lists those that have")
+}
+
 /// What to do then.
 pub fn what_to_do_about_other(project: &ProjectName) -> String {
     format!(

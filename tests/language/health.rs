@@ -110,6 +110,8 @@ services:
         web["restarts"] == 1 && web["state"] == "ready"
     });
     assert!(!is_alive(first));
+    let why = scene.run(["why", "web"]).stdout;
+    assert!(why.contains("we ended it: it was unhealthy"), "{why}");
     scene.end();
 }
 
