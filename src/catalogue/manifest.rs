@@ -209,6 +209,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Write the prefix that only sessions of this service have.",
     ),
     entry(
+        "manifest::endless_restarts",
+        "A service that ends at once would be started again without a pause, for ever.",
+        "Give `restart.delay` some time, or `restart.max_failures` a number.",
+    ),
+    entry(
         "manifest::export_before_ready",
         "A service refers to what another exports, and does not wait for it to be ready.",
         "Let it wait for `ready`, and require it; or leave it out of `depends_on`: the reference implies it.",

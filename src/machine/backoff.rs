@@ -26,10 +26,32 @@ impl Jitter {
     }
 }
 
+/// How many restarts in a row may follow each other without a pause.
+const QUICK_RESTARTS: u32 = 5;
+
+/// The shortest delay after that. A service that ends at once must not keep the host busy.
+const BRAKE: Duration = Duration::from_millis(200);
+
+/// Whether start number `attempt` of a row of restarts comes later than the manifest says.
+pub(super) fn is_braked(restart: &Restart, attempt: u32) -> bool {
+    attempt > QUICK_RESTARTS && grown(restart, attempt) < BRAKE
+}
+
 /// The delay before start number `attempt` (1: the first restart) of a row of restarts: it grows by
 /// `factor` from `delay` to `max_delay`. Jitter only shortens it, by up to that share, so that
-/// `max_delay` stays the longest and services that failed together do not start together.
+/// `max_delay` stays the longest and services that failed together do not start together. A long row
+/// of short delays is [braked](is_braked).
 pub(super) fn delay(restart: &Restart, attempt: u32, jitter: &mut Jitter) -> Duration {
+    let (grown, most_jitter) = if is_braked(restart, attempt) {
+        (BRAKE, 0.5)
+    } else {
+        (grown(restart, attempt), 1.0)
+    };
+    let share = 1.0 - restart.jitter.clamp(0.0, most_jitter) * jitter.next_share();
+    Duration::try_from_secs_f64(grown.as_secs_f64() * share).unwrap_or(restart.max_delay)
+}
+
+fn grown(restart: &Restart, attempt: u32) -> Duration {
     let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
     let longest = restart.max_delay.as_secs_f64();
     let seconds = restart.delay.as_secs_f64();
@@ -38,8 +60,7 @@ pub(super) fn delay(restart: &Restart, attempt: u32, jitter: &mut Jitter) -> Dur
     } else {
         0.0
     };
-    let shortened = grown * (1.0 - restart.jitter.clamp(0.0, 1.0) * jitter.next_share());
-    Duration::try_from_secs_f64(shortened).unwrap_or(restart.max_delay)
+    Duration::try_from_secs_f64(grown).unwrap_or(restart.max_delay)
 }
 
 #[cfg(test)]
@@ -79,7 +100,10 @@ mod tests {
             delay: Duration::ZERO,
             ..restart(0.1)
         };
-        assert_eq!(delay(&immediate, u32::MAX, &mut jitter), Duration::ZERO);
+        assert_eq!(delay(&immediate, 5, &mut jitter), Duration::ZERO);
+        // A long row of them is braked.
+        assert!(delay(&immediate, 6, &mut jitter) >= Duration::from_millis(100));
+        assert!(delay(&immediate, u32::MAX, &mut jitter) <= Duration::from_millis(200));
         let endless = Restart {
             max_delay: Duration::MAX,
             ..restart(0.0)

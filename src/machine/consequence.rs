@@ -310,7 +310,15 @@ impl Node {
 
     fn back_off(&mut self, why: String, context: &mut Context<'_>) -> State {
         self.row.ends = self.row.ends.saturating_add(1);
-        let delay = backoff::delay(&self.declaration.restart, self.row.ends, context.jitter);
+        let restart = &self.declaration.restart;
+        let is_first_braked = backoff::is_braked(restart, self.row.ends)
+            && !backoff::is_braked(restart, self.row.ends - 1);
+        let why = if is_first_braked {
+            text::braked(&why)
+        } else {
+            why
+        };
+        let delay = backoff::delay(restart, self.row.ends, context.jitter);
         State::Backoff {
             until: context.now + delay,
             why,

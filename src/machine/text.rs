@@ -92,6 +92,13 @@ pub(super) fn stopping(stage: &Stage, cause: &Cause) -> String {
     }
 }
 
+/// A service that ends again and again is started less often than its manifest says, from now on.
+pub(super) fn braked(why: &str) -> String {
+    format!(
+        "{why}; it ends again and again, so it is restarted a few times a second at most from now on"
+    )
+}
+
 /// What became of the processes that a run left behind.
 pub(super) fn left_behind(left: &LeftBehind) -> String {
     let named: Vec<String> = left

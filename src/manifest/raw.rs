@@ -821,7 +821,8 @@ pub(crate) struct RestartSettings {
     /// `on-failure`; of a task: `never`.
     #[schemars(extend("default" = "on-failure", "examples" = ["always"]))]
     pub(crate) policy: Field<Policy>,
-    /// How long to wait before the first restart.
+    /// How long to wait before the first restart. After five restarts in a row the supervisor waits at
+    /// least 100 ms, however short this is.
     #[schemars(extend("default" = "1s", "examples" = ["5s"]))]
     pub(crate) delay: Field<Duration>,
     /// What each further delay is multiplied by; at least 1.

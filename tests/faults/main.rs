@@ -8,6 +8,7 @@ mod scene;
 
 mod advice;
 mod bounded;
+mod braked;
 mod by_name;
 mod controls;
 mod durations;

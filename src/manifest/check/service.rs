@@ -302,7 +302,7 @@ fn restart(
     let delay = pick(&settings, |one| &one.delay)
         .and_then(|delay| values.fit(delay, "restart.delay", scalars::Duration::meaning))
         .unwrap_or(Duration::from_secs(1));
-    Restart {
+    let restart = Restart {
         policy: match policy {
             raw::Policy::Always => Policy::Always,
             raw::Policy::OnFailure => Policy::OnFailure,
@@ -328,7 +328,43 @@ fn restart(
         no_retry_exit: pick(&settings, |one| &one.no_retry_exit)
             .map(|exits| values.exits(&exits.value, "restart.no_retry_exit"))
             .unwrap_or_default(),
+    };
+    if let Some(delay) = pick(&settings, |one| &one.delay) {
+        warn_of_endless_restarts(&restart, delay.span, values);
     }
+    restart
+}
+
+/// A delay between restarts below this is short.
+const SHORT_DELAY: Duration = Duration::from_millis(200);
+
+/// A service that ends at once, is started again at once and is never given up keeps a host busy.
+fn warn_of_endless_restarts(
+    restart: &Restart,
+    delay: crate::manifest::source::Span,
+    values: &mut Values<'_>,
+) {
+    let grows = !restart.delay.is_zero() && restart.factor > 1.0;
+    let longest = if grows {
+        restart.max_delay
+    } else {
+        restart.delay
+    };
+    if longest >= SHORT_DELAY || restart.max_failures.is_some() || restart.policy == Policy::Never {
+        return;
+    }
+    let what = values.what("restart.delay");
+    values.diagnostics.push(
+        Diagnostic::warning(
+            "endless_restarts",
+            format!("{what} is very short, and `max_failures` is `never`"),
+        )
+        .label(delay, "restarts follow each other without a pause, for ever")
+        .help(
+            "after five of them the supervisor waits at least 100 ms; a longer `delay`, or a number of \
+             `max_failures`, says what is meant",
+        ),
+    );
 }
 
 /// The longest delay. The default gives way to a longer first delay; a written one must not be
