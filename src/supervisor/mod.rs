@@ -34,6 +34,7 @@ mod manager;
 mod notified;
 mod orders;
 mod output;
+mod own_log;
 mod patience;
 mod ports;
 mod preflight;
@@ -348,6 +349,7 @@ impl Supervisor {
     async fn turn(&mut self, sources: &mut Sources, door: &mut Door, mut after: impl FnMut(&Self)) {
         let mut stops_asked = 0_u32;
         let mut deferral = Deferral::default();
+        let mut own_log = own_log::OwnLog::new(self.project.supervisor_log());
         loop {
             let is_over = self.machine.is_down()
                 // The process that waits for this one's end learns of it by that end.
@@ -355,6 +357,7 @@ impl Supervisor {
             if self.successor.is_some() || self.had_order && is_over {
                 return;
             }
+            own_log.bound();
             match self.next_item(sources, &deferral).await {
                 Item::Input(input) => self.take(input),
                 Item::Request(request) => self.answer(request),
