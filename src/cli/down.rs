@@ -198,6 +198,7 @@ async fn asked_for(
     Ok(Proof {
         verified: Vec::new(),
         survivors: following.survivors(),
+        unclaimed: Vec::new(),
     })
 }
 

@@ -12,7 +12,7 @@ use crate::code;
 use crate::event::By;
 use crate::id::{GroupName, ProjectName, RunId, ServiceName};
 use crate::layers::Layers;
-use crate::machine::{Goal, LeftBehind, StateWord, Survivor};
+use crate::machine::{Goal, LeftBehind, LeftProcess, StateWord, Survivor};
 use crate::manifest::model::{Instance, Manifest};
 use crate::plan::{Order, Plan, Selector};
 
@@ -386,12 +386,16 @@ pub struct Proof {
     pub verified: Vec<String>,
     /// What could not be ended, by the service or group that it belonged to.
     pub survivors: BTreeMap<String, Vec<Survivor>>,
+    /// Processes of the project that are still there and of which it cannot be told whether they are
+    /// of a service that was looked at or of one that runs on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unclaimed: Vec<LeftProcess>,
 }
 
 impl Proof {
     /// Whether nothing is left.
     pub fn is_clean(&self) -> bool {
-        self.survivors.is_empty()
+        self.survivors.is_empty() && self.unclaimed.is_empty()
     }
 }
 

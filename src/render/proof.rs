@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::table::{Cell, Table};
-use super::{BAD, GOOD, Look, STRONG, human};
+use super::{BAD, BUSY, GOOD, Look, STRONG, human};
 use crate::control::protocol::Proof;
-use crate::machine::Survivor;
+use crate::machine::{LeftProcess, Survivor};
 
 /// A line for each thing that was looked at and found clean, then whatever survived.
 pub fn proof(proof: &Proof, look: &Look) -> String {
@@ -15,6 +15,7 @@ pub fn proof(proof: &Proof, look: &Look) -> String {
         .map(|sentence| format!("{} {sentence}\n", look.paint(GOOD, "verified:")))
         .collect();
     text += &survivors(&proof.survivors, look);
+    text += &unclaimed(&proof.unclaimed, look);
     text
 }
 
@@ -47,15 +48,49 @@ pub fn survivors(survivors: &BTreeMap<String, Vec<Survivor>>, look: &Look) -> St
     text
 }
 
+/// The processes of the project of which it cannot be told whose they are; empty when there is none.
+fn unclaimed(unclaimed: &[LeftProcess], look: &Look) -> String {
+    if unclaimed.is_empty() {
+        return String::new();
+    }
+    let verb = if unclaimed.len() == 1 { "is" } else { "are" };
+    let named: Vec<String> = unclaimed
+        .iter()
+        .map(|one| format!("{} ({})", one.pid, one.command))
+        .collect();
+    format!(
+        "{} {} of the project {verb} still there, and it cannot be told of which service: {}\n",
+        look.paint(BUSY, "not verified:"),
+        human::count(unclaimed.len(), "process"),
+        named.join(", ")
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn what_belongs_to_no_known_service_is_named() {
+        let doubtful = Proof {
+            verified: vec!["no process that is known to be of `a` is left".into()],
+            unclaimed: vec![LeftProcess {
+                pid: 7,
+                command: "sleep 1000".into(),
+            }],
+            ..Proof::default()
+        };
+        insta::assert_snapshot!(proof(&doubtful, &Look::PLAIN), @r"
+        verified: no process that is known to be of `a` is left
+        not verified: 1 process of the project is still there, and it cannot be told of which service: 7 (sleep 1000)
+        ");
+    }
+
+    #[test]
     fn a_clean_proof_lists_what_was_verified() {
         let clean = Proof {
             verified: vec!["no process of 3 services is left".into()],
-            survivors: BTreeMap::new(),
+            ..Proof::default()
         };
         assert_eq!(
             proof(&clean, &Look::PLAIN),
@@ -75,6 +110,7 @@ mod tests {
         let dirty = Proof {
             verified: Vec::new(),
             survivors: BTreeMap::from([("bridge".into(), vec![survivor])]),
+            ..Proof::default()
         };
         insta::assert_snapshot!(proof(&dirty, &Look::PLAIN), @r"
         survived: 1 process is still there

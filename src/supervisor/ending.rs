@@ -21,6 +21,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Supervisor;
 use super::hooks::AfterStop;
 use super::input::{Input, Outbox};
+use super::orphans::Orphans;
 use super::output::Drainer;
 use super::sessions::Sessions;
 use super::starting::until_handle_over;
@@ -68,6 +69,8 @@ pub(super) struct Ending {
     pub(super) roots: Roots,
     pub(super) sessions: Option<Arc<Sessions>>,
     known: Known,
+    /// Where else its processes may be found: among those that came to the supervisor.
+    pub(super) orphans: Option<Orphans>,
     /// Of which run it is told, and where, who is waited for.
     told: Option<(RunId, Outbox)>,
 }
@@ -190,6 +193,7 @@ impl Supervisor {
         let sessions = run.and_then(|run| run.sessions.clone());
         Ending {
             known: run.map(|run| run.known.clone()).unwrap_or_default(),
+            orphans: run.and_then(|run| self.orphans_of(&run.service.name)),
             told: Some((id, self.outbox.clone())),
             ..Ending::new(self.roots(id), sessions)
         }
@@ -244,14 +248,22 @@ impl Ending {
             roots,
             sessions,
             known: Known::default(),
+            orphans: None,
             told: None,
         }
     }
 
-    /// The roots, with the panes that there are now.
+    pub(super) fn with_orphans(self, orphans: Option<Orphans>) -> Self {
+        Self { orphans, ..self }
+    }
+
+    /// The roots, with the panes and the orphans that there are now.
     pub(super) async fn roots_now(&self) -> Roots {
         let mut roots = self.roots.clone();
         roots.known = self.known.all();
+        if let Some(orphans) = &self.orphans {
+            add_leaders(&mut roots, orphans.claimed().await);
+        }
         if let Some(sessions) = &self.sessions {
             match sessions.pane_processes().await {
                 Ok(leaders) => add_leaders(&mut roots, leaders),

@@ -33,6 +33,7 @@ mod log_writer;
 mod manager;
 mod notified;
 mod orders;
+mod orphans;
 mod output;
 mod own_log;
 mod patience;

@@ -47,7 +47,8 @@ impl Supervisor {
                             ..self.roots(last.run)
                         },
                         last.sessions.clone(),
-                    ),
+                    )
+                    .with_orphans(self.orphans_of(name)),
                     ports: last.ports.clone(),
                     stuck: view.map(|view| view.survivors).unwrap_or_default(),
                 })
@@ -83,10 +84,23 @@ impl Claim {
                 "the processes cannot be looked at: {error}"
             ))),
         }
-        if survivors.is_empty() {
+        let unclaimed = match &ending.orphans {
+            Some(orphans) => orphans.unclaimed().await,
+            None => Vec::new(),
+        };
+        if survivors.is_empty() && unclaimed.is_empty() {
             proof
                 .verified
                 .push(format!("no process of `{service}` is left"));
+        } else if survivors.is_empty() {
+            proof.verified.push(format!(
+                "no process that is known to be of `{service}` is left"
+            ));
+        }
+        for one in unclaimed {
+            if !proof.unclaimed.contains(&one) {
+                proof.unclaimed.push(one);
+            }
         }
         if let Some(sessions) = &ending.sessions {
             match sessions.present().await {

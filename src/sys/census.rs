@@ -126,6 +126,33 @@ pub fn runs_present(project: ProjectId) -> io::Result<BTreeSet<RunId>> {
     Ok(runs)
 }
 
+/// The processes that were orphaned to one of these subreapers and that nothing here answers for.
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub fn orphans(subreapers: &[i32]) -> io::Result<Vec<ProcessInfo>> {
+    let mut found = Vec::new();
+    let mut take = |pid| {
+        if let Some(process) = ProcessInfo::of(pid)?
+            && subreapers.contains(&process.ppid)
+            && !subreapers.contains(&pid)
+            && !process.is_over
+            && !process.is_answered_for
+        {
+            found.push(process);
+        }
+        Ok(())
+    };
+    if is_listing_children() {
+        for subreaper in subreapers {
+            visit_children(*subreaper, &mut take)?;
+        }
+    } else {
+        visit_all(take)?;
+    }
+    Ok(found)
+}
+
 /// From what the members of a set are found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Roots {

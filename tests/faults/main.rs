@@ -20,6 +20,7 @@ mod half_configured;
 mod kept;
 mod listeners;
 mod lost_files;
+mod orphans;
 mod other_checkout;
 mod overtaken;
 mod patterns;
