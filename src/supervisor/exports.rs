@@ -17,6 +17,7 @@ use regex::Regex;
 use tokio::time::Instant;
 
 use super::asking::{Asked, run_command};
+use crate::id::ServiceName;
 use crate::log_format::plain::without_sequences;
 use crate::manifest::model::{Export, Source};
 
@@ -31,6 +32,12 @@ const UNWATCHED: Duration = Duration::from_secs(1);
 
 /// How long several events of one change may be apart.
 const ONE_CHANGE: Duration = Duration::from_millis(20);
+
+/// How many changes may follow each other quickly before they are held back.
+const QUICK_CHANGES: u32 = 5;
+
+/// The least time between two changes once they are held back.
+const HELD_BACK: Duration = Duration::from_secs(5);
 
 /// The values, or why one of them cannot be told yet.
 pub(super) async fn take(
@@ -125,12 +132,14 @@ fn told(path: &Path, error: &std::io::Error) -> String {
 
 /// Calls `tell` with all values whenever one has changed, for ever.
 pub(super) async fn watch(
+    service: ServiceName,
     exports: IndexMap<String, Export>,
     asked: Asked,
     mut known: BTreeMap<String, String>,
     tell: impl Fn(BTreeMap<String, String>),
 ) {
     let mut directories = Directories::of(&exports);
+    let mut flapping = Flapping::default();
     let mut commands_at = Instant::now() + command_interval(&exports);
     loop {
         // Watched first and read then: nothing falls between the two.
@@ -152,6 +161,17 @@ pub(super) async fn watch(
         if now != known {
             known.clone_from(&now);
             tell(now);
+            // Each change restarts what refers to it. After the pause the newest value counts.
+            if flapping.changed(Instant::now()) {
+                if flapping.is_told_now() {
+                    eprintln!(
+                        "`{service}`: what it exports changes again and again; a change is taken \
+                         every {} at most until it stays the same for a while",
+                        humantime::format_duration(HELD_BACK)
+                    );
+                }
+                tokio::time::sleep(HELD_BACK).await;
+            }
         }
         let unwatched = async {
             if is_watched {
@@ -165,6 +185,32 @@ pub(super) async fn watch(
             () = unwatched => {}
             () = tokio::time::sleep_until(commands_at) => {}
         }
+    }
+}
+
+/// Whether changes follow each other so quickly that they are to be held back.
+#[derive(Default)]
+struct Flapping {
+    last: Option<Instant>,
+    quick: u32,
+}
+
+impl Flapping {
+    /// Counts a change; whether the next one is to be held back.
+    fn changed(&mut self, now: Instant) -> bool {
+        let before = self.last.replace(now);
+        let is_quick = before.is_some_and(|before| now - before < 2 * HELD_BACK);
+        self.quick = if is_quick {
+            self.quick.saturating_add(1)
+        } else {
+            0
+        };
+        self.quick >= QUICK_CHANGES
+    }
+
+    /// Whether the last change is the first of a row that is held back.
+    fn is_told_now(&self) -> bool {
+        self.quick == QUICK_CHANGES
     }
 }
 
@@ -229,5 +275,25 @@ impl Directories {
             }
             None => std::future::pending().await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_export_that_flaps_is_held_back_and_told_once() {
+        let mut flapping = Flapping::default();
+        let mut now = Instant::now();
+        let (mut held, mut told) = (0, 0);
+        for _ in 0..100 {
+            let is_held = flapping.changed(now);
+            held += u32::from(is_held);
+            told += u32::from(is_held && flapping.is_told_now());
+            now += if is_held { HELD_BACK } else { ONE_CHANGE };
+        }
+        assert_eq!((held, told), (100 - QUICK_CHANGES, 1));
+        assert!(!flapping.changed(now + 2 * HELD_BACK));
     }
 }

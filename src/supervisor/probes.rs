@@ -108,8 +108,9 @@ impl Supervisor {
             outbox,
             ..
         } = asker;
+        let named = service.clone();
         let tell = move |values| outbox.run(&service, id, RunEvent::Exported(values));
-        let task = tokio::spawn(exports::watch(exports, asked, known, tell));
+        let task = tokio::spawn(exports::watch(named, exports, asked, known, tell));
         run.exporter = Some(AbortOnDropHandle::new(task));
     }
 
