@@ -238,6 +238,37 @@ fn clients_that_behave_badly_cost_the_supervisor_nothing() {
     scene.run(&["down"]).exits(0);
 }
 
+/// What is not understood is refused with a name, instead of an order that means something else.
+#[test]
+fn unknown_fields_methods_and_queries_are_refused_with_a_code() {
+    let scene = Scene::new(SHOP);
+    scene.run(&["up"]).exits(0);
+    let body = r#"{"version":1,"order":"down","dry-run":true}"#;
+    let order = format!(
+        "POST /v1/orders HTTP/1.1\r\nhost: b\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let delete = "DELETE /v1/status HTTP/1.1\r\nhost: b\r\nconnection: close\r\n\r\n";
+    for (request, status, code, name) in [
+        (order.as_str(), "400", "control::bad_order", "dry-run"),
+        (delete, "405", "control::wrong_method", "DELETE"),
+        (
+            &get("/v1/status?usage=null"),
+            "400",
+            "control::bad_query",
+            "usage",
+        ),
+        (&get("/v1/status?x=1"), "400", "control::bad_query", "x"),
+    ] {
+        let answer = answer(&scene, request);
+        for part in [status, code, name] {
+            assert!(answer.contains(part), "{request}: {answer}");
+        }
+    }
+    // The project that was not to be taken down is up.
+    scene.run(&["status"]).exits(0);
+}
+
 #[test]
 fn an_order_that_is_too_large_is_refused_unread() {
     let scene = Scene::new(SHOP);

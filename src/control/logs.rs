@@ -43,7 +43,8 @@ pub(super) struct Wanted {
     is_followed: bool,
 }
 
-fn bad(message: String) -> Refusal {
+/// The refusal of a query that cannot be understood.
+pub(super) fn bad(message: String) -> Refusal {
     Refusal {
         code: code!("control::bad_query").to_string(),
         message,

@@ -85,7 +85,11 @@ fn json_body<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
 }
 
 fn event_body<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
-    json!({ "text/event-stream": { "schema": generator.subschema_for::<T>() } })
+    // A stream of events is a text; what stands behind each `data:` in it is the JSON of the shape.
+    json!({ "text/event-stream": {
+        "schema": { "type": "string" },
+        "x-event-data": generator.subschema_for::<T>(),
+    } })
 }
 
 fn answers(

@@ -214,6 +214,7 @@ fn moment_or_null(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 
 /// `POST /v1/orders`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct OrderRequest {
     /// [`VERSION`].
     pub version: u32,
@@ -329,6 +330,7 @@ pub struct LogLine {
 
 /// `POST /v1/proofs`: what is left of services that were stopped?
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ProofRequest {
     /// [`VERSION`].
     pub version: u32,
@@ -338,6 +340,7 @@ pub struct ProofRequest {
 
 /// `POST /v1/handover`: another supervisor shall take over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct HandOverRequest {
     /// [`VERSION`].
     pub version: u32,

@@ -169,6 +169,7 @@ pub async fn serve(listener: UnixListener, shared: Shared) -> io::Result<()> {
         .route("/v1/notices", get(notices))
         .route("/v1/logs", get(logs))
         .fallback(nowhere)
+        .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn(only_us))
         .with_state(shared)
@@ -237,6 +238,22 @@ async fn nowhere(request: HttpRequest) -> Response {
     )
 }
 
+async fn wrong_method(request: HttpRequest) -> Response {
+    refuse(
+        StatusCode::METHOD_NOT_ALLOWED,
+        Refusal {
+            code: code!("control::wrong_method").to_string(),
+            message: format!(
+                "`{}` takes another method than {}",
+                request.uri().path(),
+                request.method()
+            ),
+            help: Some("`docs/control-api.md` lists what is there".into()),
+            exit: 1,
+        },
+    )
+}
+
 async fn ask<T>(shared: &Shared, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
     let (sender, receiver) = oneshot::channel();
     shared.requests.send(request(sender)).ok()?;
@@ -245,14 +262,21 @@ async fn ask<T>(shared: &Shared, request: impl FnOnce(oneshot::Sender<T>) -> Req
 
 /// What may be asked of the status beside it.
 #[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 struct StatusQuery {
     /// What the services take of the machine.
     #[serde(default)]
     usage: bool,
 }
 
-async fn status(State(shared): State<Shared>, Query(query): Query<StatusQuery>) -> Response {
-    let StatusQuery { usage } = query;
+async fn status(
+    State(shared): State<Shared>,
+    query: Result<Query<StatusQuery>, QueryRejection>,
+) -> Response {
+    let usage = match query {
+        Ok(Query(StatusQuery { usage })) => usage,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, logs::bad(error.body_text())),
+    };
     match ask(&shared, |answer| Request::Status { usage, answer }).await {
         Some(snapshot) => Json(snapshot.status).into_response(),
         None => leaving(),
