@@ -159,14 +159,14 @@ pub(super) const ENTRIES: &[Entry] = &[
         "The message lists the paths that there are.",
     ),
     entry(
-        "control::wrong_method",
-        "The control socket has something at this path, but not for this method.",
-        "`docs/control-api.md` lists the methods: GET looks, POST orders.",
-    ),
-    entry(
         "control::unreadable_body",
         "The body of an order did not come whole, or is larger than any order is.",
         "Send an order as `docs/control-api.md` has it.",
+    ),
+    entry(
+        "control::wrong_method",
+        "The control socket has something at this path, but not for this method.",
+        "`docs/control-api.md` lists the methods: GET looks, POST orders.",
     ),
     entry(
         "store::file",
