@@ -169,6 +169,8 @@ fn progress(views: &[(ServiceName, View)]) -> Progress {
             .iter()
             .all(|(name, view)| view.is_settled || tried.contains(name)),
         is_at_rest: views.iter().all(|(_, view)| view.is_settled),
-        is_well: views.iter().all(|(_, view)| view.state.is_well()),
+        is_well: views
+            .iter()
+            .all(|(_, view)| view.is_settled && view.state.is_well()),
     }
 }
