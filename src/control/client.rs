@@ -220,6 +220,8 @@ async fn dial(project: &Project) -> Result<Option<UnixStream>, ClientError> {
                 // The last one: so many connections wait already for a supervisor that accepts none.
                 io::ErrorKind::NotFound
                     | io::ErrorKind::ConnectionRefused
+                    // It was killed before it accepted this one.
+                    | io::ErrorKind::ConnectionReset
                     | io::ErrorKind::WouldBlock
             ) =>
         {
