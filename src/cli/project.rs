@@ -67,7 +67,7 @@ fn named_file(call: &Call) -> Option<PathBuf> {
     file_variable()
 }
 
-/// `BAUDBOT_FILE`, whoever set it.
+/// `BAUDBOT_FILE`, set by a user or by a service's supervisor.
 fn file_variable() -> Option<PathBuf> {
     let file = std::env::var_os("BAUDBOT_FILE")?;
     (!file.is_empty()).then(|| file.into())

@@ -2,7 +2,7 @@
 //!
 //! Each service is counted once, so that the numbers of a total add up to the rows below it: `7 of 8
 //! services up, 1 skipped`. A service that is skipped is named in every total, because a condition
-//! that nobody meant to be false looks exactly like one that was.
+//! that was made false by mistake looks exactly like one that was.
 
 use super::{BAD, BUSY, FAINT, GOOD, Look, human};
 use crate::control::protocol::{ServiceStatus, Status};

@@ -248,7 +248,7 @@ impl Pump {
                 request = drains.recv() => {
                     let Some(done) = request else { return };
                     drain_now(&self.fifo, self.stream, &self.sink);
-                    // Whoever asked may have gone.
+                    // The task that asked may have ended.
                     let _ = done.send(());
                 }
                 () = self.watch_began.notified() => has_heard_rest = false,

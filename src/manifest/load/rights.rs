@@ -1,4 +1,4 @@
-//! Which other user decides what a file says: its owner, or whoever may write to it or replace it in
+//! Which other user decides what a file says: its owner, or a user who may write to it or replace it in
 //! its directory. Root refuses such a file, since the other user would decide what runs as root;
 //! anyone else is warned.
 
